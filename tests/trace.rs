@@ -1034,6 +1034,60 @@ fn where_proc_does_not_show_the_program_it_is_not_run() {
     assert!(!made.exists());
 }
 
+/// Maps huge pages, fills them and unmaps them: as private memory, as shared memory, and as a file in memory.
+const HUGE: &str = "
+def filled(flags, file):
+    address = libc.mmap(0, 16 << 20, 3, flags, file, 0)
+    assert address != failed
+    time.sleep(0.3)
+    ctypes.memset(address, 1, 8 << 20)
+    time.sleep(0.3)
+    assert libc.munmap(address, 16 << 20) == 0
+    time.sleep(0.2)
+hugetlb = 0x40000
+filled(0x22 | hugetlb, -1)
+filled(0x21 | hugetlb, -1)
+file = libc.memfd_create(b'huge', 4)
+os.ftruncate(file, 16 << 20)
+filled(0x1, file)
+";
+
+#[test]
+fn huge_pages_have_their_call_and_rows_when_they_are_filled() {
+    let reserved = "/proc/sys/vm/nr_hugepages";
+    let before = std::fs::read_to_string(reserved).unwrap_or_default();
+    if before.trim() != "0" || std::fs::write(reserved, "20").is_err() {
+        return eprintln!("SKIPPED: no huge pages can be reserved here");
+    }
+    let is_reserved = std::fs::read_to_string(reserved).unwrap().trim() == "20";
+    let is_of_2m = std::fs::read_to_string("/proc/meminfo").unwrap().contains("Hugepagesize:       2048 kB");
+    let can = is_reserved && is_of_2m && has("python3", "python3");
+    let script = [LIBC, HUGE].concat();
+    let rows = can.then(|| trace(&["--every", "20"], &["python3", "-c", &script]));
+    let shown = can.then(|| run(command(["trace", "--output", "/dev/stdout", "true"])));
+    std::fs::write(reserved, "0").unwrap();
+    let (Some(traced), Some(shown)) = (rows, shown) else {
+        return eprintln!("SKIPPED: no huge pages of 2 MiB can be reserved here");
+    };
+    assert_eq!(traced.run.parts(), (0, String::new(), String::new()));
+    assert!(shown.text().contains("Hugetlb"), "{}", shown.text());
+    let is_huge = |row: &&Value| row["path"].as_str().is_some_and(|path| path.contains("huge"));
+    let rows: Vec<&Value> = traced.rows.iter().filter(is_huge).collect();
+    let told = |row: &&Value| {
+        let key = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        (key("event"), key("call"), figure(row, "hugetlb_before") / MIB, figure(row, "hugetlb") / MIB)
+    };
+    let told: Vec<_> = rows.iter().map(told).collect();
+    let follows = follows_calls(&traced.rows);
+    let row = |event: &str, call: &str, before, after| {
+        (event.to_owned(), if follows { call.to_owned() } else { String::new() }, before, after)
+    };
+    let one = [row("appeared", "mmap", 0, 0), row("grew", "", 0, 8), row("went", "munmap", 8, 0)];
+    assert_eq!(told, [one.clone(), one.clone(), one].concat(), "{rows:#?}");
+    assert!(!traced.rows.iter().any(|row| row["event"] == "unseen"), "{:#?}", traced.rows);
+    assert!(rows.iter().all(|row| figure(row, "rss") == 0));
+}
+
 #[test]
 fn the_program_decides_what_a_signal_does() {
     for signal in ["INT", "QUIT", "TERM", "HUP", "USR1", "USR2", "ALRM", "WINCH", "CONT"] {

@@ -18,6 +18,7 @@ use super::screen::Place;
 use crate::error::{Error, ErrorKind, Subject};
 use crate::kernel::whereabouts::await_place;
 use crate::laboratory::trace::{Ending, Trace, TraceRequest};
+use crate::machine::has_huge_pages;
 use crate::query::Host;
 use crate::table::{SizeUnit, Stop, did_you_mean};
 use crate::units::{Bytes, Exact, counted};
@@ -103,8 +104,9 @@ impl Run for TraceArgs {
         Only the program itself is followed, also through execve; the processes that it starts run as always, and may \
         outlive it.\n\n\
         Its large system calls are held for a moment (seccomp user notification, Linux 5.19), so that the state just \
-        before munmap or exit is seen. Memory without a file and without access is not shown, and what is smaller \
-        than --min-change only once it grows. Calls of 32-bit programs are not seen. Unless rmap runs as root, \
+        before munmap or exit is seen. Rss does not count huge pages of hugetlbfs: the columns Hugetlb do, which are \
+        shown if the machine has any. Memory without a file and without access is not shown, and what is smaller than \
+        --min-change only once it grows. Calls of 32-bit programs are not seen. Unless rmap runs as root, \
         set-user-id programs such as sudo get no privileges below it; with --no-syscalls they do. A program that \
         itself installs a seccomp filter with user notification gets EBUSY below rmap; --no-syscalls helps there too. \
         A signal that comes in the first microseconds of such a call, before rmap has received it, interrupts it: if \
@@ -161,7 +163,10 @@ pub(super) fn trace(
     refuse_if(answer.every.is_some(), "-w", TraceArgs::NO_WATCH)?;
     refuse_if(answer.total, "--total", TraceArgs::NO_TOTAL)?;
     refuse_if(command.first().is_some_and(|name| name.is_empty()), "COMMAND", "its name is empty")?;
-    let query = answer.query::<Changes>(configured, View::Usual(traced::DEFAULT))?;
+    let mut query = answer.query::<Changes>(configured, View::Usual(traced::DEFAULT))?;
+    if has_huge_pages() {
+        show_huge_pages(&mut query);
+    }
     answer.check::<Changes>(&query)?;
     let place = match &follow.output {
         Some(path) => Place::File(open(path).map_err(|error| unwritable(path.clone(), &error))?),
@@ -208,6 +213,18 @@ pub(super) fn trace(
             Err(Stop::Failed(Error::io(Subject::Words("standard error".to_owned()), &error)))
         }
         (done, _) => done,
+    }
+}
+
+/// Adds the huge pages of hugetlbfs to the built-in columns.
+fn show_huge_pages(query: &mut crate::query::Query) {
+    let crate::query::Default::Columns(columns) = &mut query.default else { return };
+    if *columns != traced::DEFAULT {
+        return;
+    }
+    for (before, added) in [("rss_before", "hugetlb_before"), ("rss", "hugetlb")] {
+        let place = columns.iter().position(|column| column == before).map_or(0, |place| place + 1);
+        columns.insert(place, added.to_owned());
     }
 }
 

@@ -99,6 +99,14 @@ pub fn read_huge_pages(root: &ProcRoot) -> Result<(u64, u64)> {
     Ok((count("HugePages_Total")?, free))
 }
 
+/// Whether this machine has huge pages of any size for hugetlbfs, or may make some when they are asked for.
+pub fn has_huge_pages() -> bool {
+    let sizes = std::fs::read_dir("/sys/kernel/mm/hugepages").into_iter().flatten().flatten();
+    let has = |path: &std::path::Path| std::fs::read_to_string(path).is_ok_and(|count| count.trim() != "0");
+    let counts = ["nr_hugepages", "nr_overcommit_hugepages"];
+    sizes.map(|size| size.path()).any(|size| counts.iter().any(|count| has(&size.join(count))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

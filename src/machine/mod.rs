@@ -35,7 +35,9 @@ pub use cgroups::{
 };
 pub(crate) use cgroups::{ELSEWHERE, NOT_CAPTURED, group_exists};
 pub use containers::container_name;
-pub use meminfo::{SwapSpace, read_available_memory, read_huge_page_size, read_huge_pages, read_swap_space};
+pub use meminfo::{
+    SwapSpace, has_huge_pages, read_available_memory, read_huge_page_size, read_huge_pages, read_swap_space,
+};
 pub use nodes::read_memory_nodes;
 pub use places::{LayerPath, Place, Places};
 pub use slab::{SlabCache, SlabCaches};

@@ -67,8 +67,8 @@ const COLUMNS: &[C] = &[
         "when it happened, in milliseconds after the start of the program: when the system call began, or when the \
          change was found"),
     col!(new "event", "Event", Text, |row| Cell::Word(row.change.event.word()),
-        "appeared, grew, shrank or went: in Size, or only in Rss; unseen: asked for, but not to be seen at the next \
-         look, or rmap may not look",
+        "appeared, grew, shrank or went: in Size, or only in Rss or Hugetlb; unseen: asked for, but not to be seen at \
+         the next look, or rmap may not look",
         one_of(|| Event::ALL.map(Event::word).to_vec())),
     col!(new "call", "System call", Text, |row| row.change.call.map_or_else(Cell::Absent, Cell::Word),
         "the system call behind it; absent if there is none, or if none explains it", one_of(|| CALLS.to_vec())),
@@ -82,13 +82,16 @@ const COLUMNS: &[C] = &[
     col!(new "kind", "Kind", Text, |row| of_area(row, |area| Cell::Word(area.kind.word())),
         "what the mapping is, as in rmap pid", one_of(|| MappingKind::ALL.map(MappingKind::word).to_vec())),
     col!(new "amount", "Amount", Bytes, |row| Cell::bytes(row.change.amount()),
-        "by how much: the larger of the differences of Size and of Rss; absent if it was never seen"),
+        "by how much: the larger of the differences of Size and of Rss with Hugetlb; absent if it was never seen"),
     col!(new "size_before", "Size was", Bytes, |row| Cell::bytes(row.change.before.size),
         "length of the mapping before; what was told last, or seen last of one that went", least()),
     col!(new "size", "Size", Bytes, |row| Cell::bytes(row.change.after.size), "the same after, from smaps", minor()),
     col!(new "rss_before", "Rss was", Bytes, |row| Cell::bytes(row.change.before.rss),
         "how much of it was in RAM and mapped before"),
     col!(new "rss", "Rss", Bytes, |row| Cell::bytes(row.change.after.rss), "the same after, from smaps"),
+    col!(new "hugetlb_before", "Hugetlb was", Bytes, |row| Cell::bytes(row.change.before.hugetlb),
+        "how much of it was in huge pages of hugetlbfs before, which Rss does not count"),
+    col!(new "hugetlb", "Hugetlb", Bytes, |row| Cell::bytes(row.change.after.hugetlb), "the same after, from smaps"),
     col!(new "pss", "Pss", Bytes, |row| Cell::bytes(row.change.pss),
         "the same with shared pages divided, after, from smaps", needing(SHARES)),
     col!(new "anonymous", "Anonymous", Bytes, |row| Cell::bytes(row.change.anonymous),

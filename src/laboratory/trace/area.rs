@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::process::{Device, Fields, FileMapping, Mapping, MappingKind, Process, Program, Wanted};
+use crate::machine::read_huge_page_size;
+use crate::process::{Device, Fields, FileMapping, Mapping, MappingKind, ProcRoot, Process, Program, Wanted};
 use crate::units::{Absent, ByteRange, Bytes, Figure, Reason};
 
 /// One mapping at one moment.
@@ -33,12 +34,19 @@ pub struct Area {
     pub pss: Figure<Bytes>,
     /// `Anonymous`
     pub anonymous: Figure<Bytes>,
+    /// `Private_Hugetlb` and `Shared_Hugetlb`: huge pages of hugetlbfs, which `Rss` does not count.
+    pub hugetlb: Figure<Bytes>,
 }
 
 impl Area {
     /// Its length.
     pub fn size(&self) -> Bytes {
         Bytes(self.addresses.end.saturating_sub(self.addresses.start))
+    }
+
+    /// How much of it is in RAM and mapped, with what `Rss` does not count, as far as that is known.
+    pub(super) fn in_ram(&self) -> Figure<Bytes> {
+        Ok(self.rss? + self.hugetlb.unwrap_or_default())
     }
 
     /// Whether there is a file behind it.
@@ -106,11 +114,18 @@ const USUAL: [&str; 2] = ["Rss", "Swap"];
 /// What only smaps reports.
 const SHARES: [&str; 2] = ["Pss", "Anonymous"];
 
+/// What only smaps reports too, and is read if there may be such pages.
+const HUGETLB: [&str; 2] = ["Private_Hugetlb", "Shared_Hugetlb"];
+
 /// Reads the mappings of a process.
 #[derive(Debug)]
 pub(super) struct Reader {
     fields: Fields,
-    wanted: Wanted,
+    shares: bool,
+    /// The size of huge pages, if there is such a thing.
+    huge_page: Option<Bytes>,
+    /// Whether huge pages are read too.
+    has_huge: bool,
     /// How often in a row the process changed its mappings while they were read.
     changed: u32,
     /// The program whose mappings were read last, as far as that can be known.
@@ -120,8 +135,40 @@ pub(super) struct Reader {
 impl Reader {
     /// With `shares` it also reads `Pss` and `Anonymous`.
     pub(super) fn new(shares: bool) -> Reader {
-        let wanted = USUAL.iter().chain(SHARES.iter().filter(|_| shares)).map(|name| (*name).to_owned());
-        Reader { fields: Fields::new(), wanted: Wanted::Only(wanted.collect()), changed: 0, program: None }
+        let huge_page = read_huge_page_size(&ProcRoot::live()).ok();
+        Reader { fields: Fields::new(), shares, huge_page, has_huge: false, changed: 0, program: None }
+    }
+
+    /// What is read of each mapping.
+    fn wanted(&self) -> Wanted {
+        let usual = USUAL.iter().chain(SHARES.iter().filter(|_| self.shares));
+        Wanted::Only(usual.chain(HUGETLB.iter().filter(|_| self.has_huge)).map(|name| (*name).to_owned()).collect())
+    }
+
+    /// Whether a mapping may have huge pages of hugetlbfs: it and they begin and end at multiples of their size. Only a
+    /// file system without a device has them.
+    fn may_have_huge(&self, area: &Area) -> bool {
+        let is_multiple = |number: u64| self.huge_page.is_some_and(|page| number.is_multiple_of(page.0.max(1)));
+        let is_aligned = is_multiple(area.addresses.start) && is_multiple(area.addresses.end);
+        area.kind == MappingKind::HugePages || area.has_file() && area.device.major == 0 && is_aligned
+    }
+
+    /// The mappings, and how often the process changed them while they were read. If any of them may have huge pages,
+    /// those are read too.
+    fn read_areas(&mut self, process: &Process) -> Result<(Vec<Area>, usize)> {
+        loop {
+            let wanted = self.wanted();
+            let read = process.read_mappings(&mut self.fields, &wanted)?;
+            let mut areas: Vec<Area> = read.mappings.iter().filter_map(|mapping| area(&mapping)).collect();
+            let has_huge = areas.iter().any(|area| self.may_have_huge(area));
+            if !std::mem::replace(&mut self.has_huge, has_huge) && has_huge {
+                continue;
+            }
+            for area in areas.iter_mut().filter(|area| !self.may_have_huge(area)) {
+                area.hugetlb = Ok(Bytes(0));
+            }
+            return Ok((areas, read.mappings.changed()));
+        }
     }
 
     /// The mappings, in the order of their addresses, without those that have no memory of their own: address space
@@ -131,19 +178,17 @@ impl Reader {
     /// # Errors
     /// As [`Process::read_mappings`].
     pub(super) fn read(&mut self, process: &Process) -> Result<Option<Seen>> {
-        let before = self.program.as_ref();
-        let is_new_program = before.is_some_and(Program::has_ended);
-        let opened = (is_new_program || before.is_none()).then(|| process.open_program()).flatten();
-        let read = process.read_mappings(&mut self.fields, &self.wanted)?;
-        self.changed = if read.mappings.changed() > 0 { self.changed + 1 } else { 0 };
+        let is_new_program = self.program.as_ref().is_some_and(Program::has_ended);
+        let opened = (is_new_program || self.program.is_none()).then(|| process.open_program()).flatten();
+        let (mut areas, changed) = self.read_areas(process)?;
+        self.changed = if changed > 0 { self.changed + 1 } else { 0 };
         // A process that never holds still is better seen in part than not at all.
         let is_missed = self.changed > 0 && self.changed < MOST_MISSED;
         // If another one cannot be opened just now, that it began is told once it can.
-        let program = opened.as_ref().or(before);
+        let program = opened.as_ref().or(self.program.as_ref());
         if is_missed || program.is_some_and(Program::has_ended) {
             return Ok(None);
         }
-        let mut areas: Vec<Area> = read.mappings.iter().filter_map(|mapping| area(&mapping)).collect();
         mark_loaded(&mut areas, &process.read_loaded());
         self.program = opened.or(self.program.take());
         Ok(Some(Seen { areas, is_new_program }))
@@ -192,6 +237,7 @@ fn area(mapping: &Mapping<'_>) -> Option<Area> {
         rss: mapping.figure("Rss"),
         pss: mapping.figure("Pss"),
         anonymous: mapping.figure("Anonymous"),
+        hugetlb: mapping.figure(HUGETLB[0]).and_then(|own| Ok(own + mapping.figure(HUGETLB[1])?)),
     })
 }
 
@@ -208,7 +254,6 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
-    use crate::process::ProcRoot;
 
     #[test]
     fn a_new_program_that_cannot_be_opened_at_first_is_told_once_it_can() {

@@ -7,7 +7,7 @@ use nix::libc;
 
 use super::change::InCache;
 use crate::kernel::notify::{Notification, Watched};
-use crate::units::{Figure, PageSize};
+use crate::units::{Bytes, Figure, PageSize};
 
 /// A system call that was noted when it began. Whether it succeeded is not known.
 #[derive(Debug, Clone)]
@@ -52,6 +52,8 @@ pub(super) enum Call {
         length: u64,
         offset: u64,
         is_file: bool,
+        /// Whether it asks for huge pages of hugetlbfs without a file.
+        is_huge: bool,
         is_shared: bool,
         is_accessible: bool,
         populates: bool,
@@ -127,7 +129,7 @@ const ACCESS: u64 = 7;
 
 impl Call {
     /// What a call asks for; `None` if it does not change what is mapped, or is certain to fail.
-    pub(super) fn of(notification: &Notification, page: PageSize) -> Option<Call> {
+    pub(super) fn of(notification: &Notification, page: PageSize, huge_page: Bytes) -> Option<Call> {
         let [first, second, third, fourth, _, sixth] = notification.arguments;
         let rounded = |length: u64| length.checked_next_multiple_of(page.bytes()).unwrap_or(u64::MAX);
         let range = || first..first.saturating_add(rounded(second));
@@ -149,12 +151,19 @@ impl Call {
             libc::SYS_exit_group => Call::Exit,
             number if is_mmap(number) => {
                 let has = |flag: i32| fourth & u64::from(flag.unsigned_abs()) != 0;
+                let is_huge = has(libc::MAP_ANONYMOUS) && has(libc::MAP_HUGETLB);
+                let length = match is_huge {
+                    true => second.checked_next_multiple_of(huge_unit(fourth, huge_page)).unwrap_or(u64::MAX),
+                    false => rounded(second),
+                };
+                let is_fixed = has(libc::MAP_FIXED) || has(libc::MAP_FIXED_NOREPLACE);
                 Call::Map {
-                    fixed: (has(libc::MAP_FIXED) || has(libc::MAP_FIXED_NOREPLACE)).then(range),
+                    fixed: is_fixed.then(|| first..first.saturating_add(length)),
                     replaces: has(libc::MAP_FIXED) && !has(libc::MAP_FIXED_NOREPLACE),
-                    length: rounded(second),
+                    length,
                     offset: sixth,
                     is_file: !has(libc::MAP_ANONYMOUS),
+                    is_huge,
                     is_shared: has(libc::MAP_SHARED),
                     is_accessible: third != 0,
                     populates: has(libc::MAP_POPULATE) || has(libc::MAP_LOCKED),
@@ -229,6 +238,14 @@ impl Call {
     }
 }
 
+/// The size of the huge pages that flags ask for: its binary logarithm, or 0 for the usual size.
+fn huge_unit(flags: u64, usual: Bytes) -> u64 {
+    match flags >> libc::MAP_HUGE_SHIFT & u64::from(libc::MAP_HUGE_MASK.unsigned_abs()) {
+        0 => usual.0.max(1),
+        logarithm => 1 << logarithm,
+    }
+}
+
 /// Whether the arguments of a call are such that the kernel refuses it before it does anything.
 fn fails(notification: &Notification, page: PageSize) -> bool {
     let [address, _, _, flags, fd, _] = notification.arguments;
@@ -289,6 +306,7 @@ mod tests {
                 length: 1,
                 offset: 0,
                 is_file: true,
+                is_huge: false,
                 is_shared: true,
                 is_accessible: true,
                 populates: false,

@@ -80,7 +80,12 @@ pub(super) fn may_have_made(call: &Call, areas: &[Area], least: Bytes) -> bool {
 
 /// Whether what a call mapped somewhere may be this mapping or a part of it.
 pub(super) fn is_part_of(call: &Call, area: &Area) -> bool {
-    let Call::Map { fixed: None, length, offset, is_file, is_accessible: true, .. } = call else { return false };
+    let Call::Map { fixed: None, length, offset, is_file, is_huge, is_accessible: true, .. } = call else {
+        return false;
+    };
+    if *is_huge {
+        return area.kind == MappingKind::HugePages;
+    }
     if !is_file {
         let is_of_another_call = matches!(area.kind, MappingKind::Heap | MappingKind::Stack);
         return !is_of_another_call && (!area.has_file() || area.kind == MappingKind::SharedAnonymous);

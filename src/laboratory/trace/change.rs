@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::area::{Area, sum};
 use crate::pagecache::Method;
-use crate::units::{ByteRange, Bytes, Figure};
+use crate::units::{Absent, ByteRange, Bytes, Figure};
 
 /// What happened to a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,21 +44,41 @@ pub struct State {
     pub size: Figure<Bytes>,
     /// How much of it is in RAM and mapped.
     pub rss: Figure<Bytes>,
+    /// How much of it is in RAM and mapped as huge pages of hugetlbfs, which `Rss` does not count.
+    pub hugetlb: Figure<Bytes>,
 }
 
 impl State {
     /// No mapping.
-    pub(super) const NONE: State = State { size: Ok(Bytes(0)), rss: Ok(Bytes(0)) };
+    pub(super) const NONE: State = State { size: Ok(Bytes(0)), rss: Ok(Bytes(0)), hugetlb: Ok(Bytes(0)) };
 
     /// The figures of several mappings together.
     pub(super) fn of<'a>(areas: impl Iterator<Item = &'a Area> + Clone) -> State {
-        State { size: Ok(areas.clone().map(Area::size).sum()), rss: sum(areas, |area| area.rss) }
+        State {
+            size: Ok(areas.clone().map(Area::size).sum()),
+            rss: sum(areas.clone(), |area| area.rss),
+            hugetlb: sum(areas, |area| area.hugetlb),
+        }
     }
 
     /// The sum of figures.
     pub(super) fn sum(states: impl Iterator<Item = State>) -> State {
         let add = |one: Figure<Bytes>, other: Figure<Bytes>| Ok(one? + other?);
-        states.fold(State::NONE, |all, one| State { size: add(all.size, one.size), rss: add(all.rss, one.rss) })
+        states.fold(State::NONE, |all, one| State {
+            size: add(all.size, one.size),
+            rss: add(all.rss, one.rss),
+            hugetlb: add(all.hugetlb, one.hugetlb),
+        })
+    }
+
+    /// Of which nothing is known but perhaps the length.
+    pub(super) fn absent(size: Figure<Bytes>, why: Absent) -> State {
+        State { size, rss: Err(why), hugetlb: Err(why) }
+    }
+
+    /// How much is in RAM and mapped, with what `Rss` does not count, as far as that is known.
+    pub(super) fn in_ram(&self) -> Figure<Bytes> {
+        Ok(self.rss? + self.hugetlb.unwrap_or_default())
     }
 
     /// Whether something grew or shrank from here to `now`, and by how much its Size grew. A difference in Size counts
@@ -66,15 +86,15 @@ impl State {
     pub(super) fn direction(&self, now: &State) -> (Event, Bytes) {
         let (size_before, size) = (self.size.unwrap_or_default(), now.size.unwrap_or_default());
         let grown = size.saturating_sub(size_before);
-        let is_larger = if size == size_before { now.rss.ok() > self.rss.ok() } else { size > size_before };
+        let is_larger = if size == size_before { now.in_ram().ok() > self.in_ram().ok() } else { size > size_before };
         (if is_larger { Event::Grew } else { Event::Shrank }, grown)
     }
 
-    /// The larger of the differences of Size and of Rss.
+    /// The larger of the differences of Size and of what is in RAM.
     pub(super) fn distance(&self, other: &State) -> Figure<Bytes> {
         let between = |one: Figure<Bytes>, other: Figure<Bytes>| Ok(one?.0.abs_diff(other?.0));
-        match (between(self.size, other.size), between(self.rss, other.rss)) {
-            (Ok(size), Ok(rss)) => Ok(Bytes(size.max(rss))),
+        match (between(self.size, other.size), between(self.in_ram(), other.in_ram())) {
+            (Ok(size), Ok(in_ram)) => Ok(Bytes(size.max(in_ram))),
             (Ok(known), Err(_)) | (Err(_), Ok(known)) => Ok(Bytes(known)),
             (Err(absent), Err(_)) => Err(absent),
         }
@@ -133,8 +153,8 @@ impl InCache {
 }
 
 impl Change {
-    /// By how much: the larger of the differences of Size and of Rss. What was never seen has none, however much was
-    /// asked for: the call may have failed.
+    /// By how much: the larger of the differences of Size and of Rss with huge pages of hugetlbfs. What was never seen
+    /// has none, however much was asked for: the call may have failed.
     pub fn amount(&self) -> Figure<Bytes> {
         self.before.distance(&self.after)
     }

@@ -211,6 +211,7 @@ pub(super) mod tests {
             rss: Ok(Bytes(rss)),
             pss: Ok(Bytes(rss)),
             anonymous: Ok(Bytes(0)),
+            hugetlb: Ok(Bytes(0)),
         }
     }
 

@@ -145,8 +145,8 @@ impl Ledger {
         let (mut is_known, mut heavy, mut filled) = (false, false, false);
         for area in self.known.iter().map(|known| &known.area).filter(|area| meet(&area.addresses, &range)) {
             is_known = true;
-            heavy |= area.is_shared_file() || area.rss.is_ok_and(|rss| rss >= HEAVY);
-            filled |= !is_mere_map || !area.has_file() || area.rss.is_ok_and(|rss| rss >= self.least);
+            heavy |= area.is_shared_file() || area.in_ram().is_ok_and(|full| full >= HEAVY);
+            filled |= !is_mere_map || !area.has_file() || area.in_ram().is_ok_and(|full| full >= self.least);
         }
         if !is_known {
             // It may be about memory that has not been seen yet.
@@ -278,7 +278,7 @@ impl Ledger {
         let is_possible = !is_last || is_empty || may_have_made(&call.call, areas, self.least);
         let as_it_was = |before: &&Area| {
             let mut now = areas.iter().filter(|area| area.addresses == before.addresses);
-            let is_as_full = |now: &Area| now.rss.is_ok_and(|rss| before.rss.is_ok_and(|was| rss >= was));
+            let is_as_full = |now: &Area| now.in_ram().is_ok_and(|full| before.in_ram().is_ok_and(|was| full >= was));
             now.any(|now| before.is_same_memory(now) && (!is_possible || is_as_full(now)))
         };
         if met.is_empty() || !met.iter().all(as_it_was) {
@@ -295,7 +295,7 @@ impl Ledger {
                 let mut earlier = noted.iter().take(place).filter_map(|noted| noted.frees.as_ref());
                 let is_fuller = |was: &&Area| {
                     let mut now = areas.iter().filter(|area| area.addresses == was.addresses);
-                    now.any(|now| now.rss.ok() > was.rss.ok())
+                    now.any(|now| now.in_ram().ok() > was.in_ram().ok())
                 };
                 earlier.any(|other| meet(range, other)) || *populates && met.iter().any(is_fuller)
             }
@@ -334,7 +334,8 @@ mod tests {
 
     fn map(length: u64, is_file: bool) -> Call {
         let (offset, is_shared, is_accessible) = (MIB, true, true);
-        Call::Map { fixed: None, replaces: false, length, offset, is_file, is_shared, is_accessible, populates: false }
+        let (fixed, replaces, is_huge, populates) = (None, false, false, false);
+        Call::Map { fixed, replaces, length, offset, is_file, is_huge, is_shared, is_accessible, populates }
     }
 
     type Told = (u64, &'static str, Option<&'static str>, u64, u64);
@@ -693,9 +694,9 @@ mod tests {
 
     /// `mmap` with `MAP_FIXED`.
     fn over(range: Range<u64>, offset: u64, is_file: bool, is_accessible: bool) -> Call {
-        let (length, is_shared, populates) = (range.end - range.start, true, false);
+        let (length, is_huge, is_shared, populates) = (range.end - range.start, false, true, false);
         let fixed = Some(range);
-        Call::Map { fixed, replaces: true, length, offset, is_file, is_shared, is_accessible, populates }
+        Call::Map { fixed, replaces: true, length, offset, is_file, is_huge, is_shared, is_accessible, populates }
     }
 
     #[test]
@@ -745,8 +746,9 @@ mod tests {
         let memory = |rss: u64| vec![area(MIB..9 * MIB, 0, rss * MIB)];
         ledger.update(at(10), memory(8), &mut Vec::new(), None);
         let (fixed, length, is_accessible) = (Some(MIB..9 * MIB), 8 * MIB, true);
-        let (is_file, is_shared, offset, populates) = (false, false, 0, true);
-        let fill = Call::Map { fixed, replaces: true, length, offset, is_file, is_shared, is_accessible, populates };
+        let (is_file, is_huge, is_shared, offset, populates) = (false, false, false, 0, true);
+        let fill =
+            Call::Map { fixed, replaces: true, length, offset, is_file, is_huge, is_shared, is_accessible, populates };
         let mut calls = vec![noted(20, fill)];
         let changes = ledger.update(at(130), memory(3), &mut calls, None);
         assert_eq!(told(&changes), [(20, "went", Some("mmap"), 0, 0), (20, "appeared", Some("mmap"), 8, 3)]);

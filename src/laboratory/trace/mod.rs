@@ -41,7 +41,8 @@ use crate::kernel::launch::{Launched, launch};
 use crate::kernel::notify::{Filter, Notification};
 use crate::kernel::page_size;
 use crate::kernel::whereabouts::await_answer;
-use crate::process::Process;
+use crate::machine::read_huge_page_size;
+use crate::process::{ProcRoot, Process};
 use crate::units::{Absent, Bytes, PageSize, Reason};
 use area::{Reader, mapped_parts};
 use calls::{Call, InCacheAt, Noted, WATCHED};
@@ -82,6 +83,7 @@ pub struct Trace {
     waiting: Vec<Change>,
     without_calls: Option<Absent>,
     page: PageSize,
+    huge_page: Bytes,
     has_failed: bool,
 }
 
@@ -175,6 +177,7 @@ impl Trace {
             waiting: Vec::new(),
             without_calls,
             page: page_size(),
+            huge_page: read_huge_page_size(&ProcRoot::live()).unwrap_or_default(),
             has_failed: false,
         };
         trace.note(trace.first_thread(), Call::Execute, Vec::new());
@@ -280,7 +283,7 @@ impl Trace {
                 return;
             }
         };
-        let Some(call) = Call::of(&held, self.page) else { return self.let_go(&held) };
+        let Some(call) = Call::of(&held, self.page, self.huge_page) else { return self.let_go(&held) };
         let call = self.ledger.complete(call, &self.noted);
         let before = self.ledger.weight(&call, &self.noted);
         let after = if call.shares_file() { Weight::Heavy } else { before.unwrap_or(Weight::Ordinary) };

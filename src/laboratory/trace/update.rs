@@ -241,7 +241,7 @@ impl<'u> Update<'u> {
 
     /// The call that freed pages of mappings that are longer now and have less in RAM: no call does both.
     fn dropped(&self, told: &State, now: &State, sides: &Sides<'_>) -> Option<usize> {
-        let fell = told.rss.ok()?.saturating_sub(now.rss.ok()?);
+        let fell = told.in_ram().ok()?.saturating_sub(now.in_ram().ok()?);
         let is_it = |noted: &Noted| {
             let lowers = lowers(&noted.call, sides.old) || lowers(&noted.call, sides.new);
             matches!(noted.call, Call::Drop(_)) && lowers
@@ -320,7 +320,7 @@ impl<'u> Update<'u> {
         (before, before_at): (State, Duration),
         size: Figure<Bytes>,
     ) -> (State, Duration) {
-        let after = State { size, rss: Err(NOT_LOOKED) };
+        let after = State::absent(size, NOT_LOOKED);
         let cause = self.cause_at(place, event, Bytes(0), false);
         // It may have been at work already when the figures before were read.
         let at = cause.at.max(before_at);
@@ -519,12 +519,12 @@ impl<'u> Update<'u> {
         let is_as_full = |known: &Known| {
             let is_it = |area: &&Area| meet(&known.area.addresses, &area.addresses) && known.area.is_same_memory(area);
             let now = State::of(areas.iter().filter(is_it));
-            now.rss.is_ok_and(|now| known.told.rss.is_ok_and(|told| now >= told))
+            now.in_ram().is_ok_and(|now| known.told.in_ram().is_ok_and(|told| now >= told))
         };
         let had = |range: &Range<u64>, known: &Known| {
             let part = common(range, &known.area.addresses);
             let rest = known.area.size().saturating_sub(Bytes(part.end.saturating_sub(part.start)));
-            known.told.rss.unwrap_or_default().saturating_sub(rest)
+            known.told.in_ram().unwrap_or_default().saturating_sub(rest)
         };
         let undone = self.noted.iter_mut().filter(|noted| !noted.is_used).filter(is_over);
         let undone = undone.filter_map(|noted| {
@@ -552,7 +552,7 @@ fn is_open(change: &Change) -> bool {
 
 /// The row of a call whose mapping was never seen.
 fn never_seen(noted: &Noted, why: Absent) -> Change {
-    let absent = State { size: Err(why), rss: Err(why) };
+    let absent = State::absent(Err(why), why);
     Change {
         at: noted.at,
         before_at: None,
