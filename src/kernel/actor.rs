@@ -12,6 +12,7 @@ mod own_memory;
 
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::ptr::NonNull;
@@ -27,10 +28,11 @@ use nix::unistd::{ForkResult, Pid, fork, getpid};
 
 use super::guardian::close_others;
 use super::page_size;
+use crate::units::{PageRuns, Run};
 pub(crate) use board::Done;
 pub(crate) use orders::{Advice, Order, Pattern, Touch};
 
-use board::Board;
+use board::{Board, RESIDENCY};
 use child::{Page, act, end_with};
 
 /// The child process.
@@ -167,6 +169,28 @@ impl Actor {
             Ok(errno) if done.result < 0 => Err(Failed::Call(Errno::from_raw(errno))),
             _ => Ok(Ok(done)),
         }
+    }
+
+    /// Which pages of its memory are in the page cache, each by its number from the start of `range`, as `mincore(2)`
+    /// tells the child: it may ask about memory that it has made itself, whoever may open what is behind that.
+    ///
+    /// # Errors
+    /// As [`Actor::perform`].
+    pub(crate) fn read_residency(&mut self, range: &Range<u64>) -> Result<PageRuns, Failed> {
+        let page = page_size().bytes();
+        let step = page.saturating_mul(RESIDENCY as u64);
+        let (mut runs, mut start) = (Vec::new(), range.start);
+        while start < range.end {
+            let length = step.min(range.end - start);
+            self.perform(&Order::Residency { address: start, length }, |_| true)?;
+            let first = (start - range.start) / page;
+            // SAFETY: the child has answered and waits for the next order. Any byte is valid.
+            let answer = unsafe { &*self.board().residency.get() };
+            let pages = (first..).zip(answer).take(length.div_ceil(page) as usize);
+            runs.extend(pages.filter(|(_, byte)| **byte & 1 != 0).map(|(first, _)| Run { first, count: 1 }));
+            start = start.saturating_add(length);
+        }
+        Ok(runs.into_iter().collect())
     }
 
     /// How many bytes of the order that is running are done.

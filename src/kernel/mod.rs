@@ -28,6 +28,7 @@ pub(crate) mod holes;
 pub(crate) mod identity;
 pub(crate) mod kcmp;
 pub(crate) mod launch;
+pub(crate) mod layers;
 pub(crate) mod leases;
 pub(crate) mod left_behind;
 pub(crate) mod lent;

@@ -99,7 +99,7 @@ impl Experiment {
     /// # Errors
     /// `Refused` if it does not fit or has no meaning; otherwise the error of the system. Nothing is left behind.
     pub fn begin(request: Request) -> Result<Experiment> {
-        let stage = stage::Stage::prepare(request.clone())?;
+        let mut stage = stage::Stage::prepare(request.clone())?;
         let before = stage.observe()?;
         Ok(Experiment { request, stage, before, was_written: false, data: Data::None, block: 0, wrote_zeros: false })
     }

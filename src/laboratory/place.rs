@@ -8,6 +8,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::kernel::layers::kind_of_new_files;
 use crate::kernel::whereabouts::{await_answer, await_file_system};
 use crate::machine::read_available_memory;
 use crate::pagecache::{FileSystem, FileSystemKind};
@@ -49,9 +50,12 @@ fn is_writable(directory: &Path) -> bool {
         && nix::unistd::access(directory, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
 }
 
-fn is_on_disk(directory: &Path) -> bool {
-    let kind = FileSystem::of_path(directory).map(|found| found.kind);
-    matches!(kind, Ok(FileSystemKind::Ordinary | FileSystemKind::Stacked(_) | FileSystemKind::Fuse))
+/// Whether what is written to new files in this directory gets to a disk, or to a server.
+pub(super) fn is_on_disk(directory: &Path) -> bool {
+    matches!(
+        kind_of_new_files(directory),
+        Ok(FileSystemKind::Ordinary | FileSystemKind::Stacked(_) | FileSystemKind::Fuse)
+    )
 }
 
 /// Checks that files can be created in `directory` and have cached pages.
@@ -186,6 +190,10 @@ fn check_that_it_fits_into(available: Bytes, size: Bytes, needed: Bytes) -> Resu
 
 fn check_disk(size: Bytes, needed: Bytes, directory: &Path) -> Result<()> {
     let room = statvfs(directory).map_err(|errno| about_place(directory, &errno.into()))?;
+    // A file system without a limit, such as ramfs: then the memory alone decides.
+    if room.blocks() == 0 {
+        return Ok(());
+    }
     // The types of these two differ between architectures; both convert to 64 bits.
     #[allow(clippy::useless_conversion, reason = "32-bit machines have 32-bit counts")]
     let free = Bytes(u64::from(room.blocks_available()).saturating_mul(u64::from(room.fragment_size())));
@@ -193,12 +201,17 @@ fn check_disk(size: Bytes, needed: Bytes, directory: &Path) -> Result<()> {
         return Ok(());
     }
     let why = format!("it does not fit onto the disk of {}, which has {} free", directory.display(), Human(free));
-    // The file system needs some of it to note where the blocks are.
-    let room = free.saturating_sub(METADATA.min(Bytes(free.0 / 4))).0 / 64 * 63;
+    let is_on_disk = is_on_disk(directory);
+    // Such a file system needs some of it to note where the blocks are.
+    let room = if is_on_disk { free.saturating_sub(METADATA.min(Bytes(free.0 / 4))).0 / 64 * 63 } else { free.0 };
     let most = u128::from(room) * u128::from(size.0) / u128::from(needed.0.max(1));
     let most = Bytes(u64::try_from(most).unwrap_or(u64::MAX));
-    Err(refused(size, why)
-        .with_advice(format!("choose a smaller --size or another place with --file PATH{}", fitting(most))))
+    let fits = match is_on_disk {
+        // A little more may fit, too: only the file system knows.
+        true if most > Bytes(0) => format!(": {} fits", Human(most)),
+        _ => fitting(most),
+    };
+    Err(refused(size, why).with_advice(format!("choose a smaller --size or another place with --file PATH{fits}")))
 }
 
 /// What a file system needs besides the data of a file, at most, apart from a small part of the length.

@@ -22,8 +22,8 @@ pub mod walk;
 
 pub use crate::kernel::file_system::{FileSystem, FileSystemKind};
 pub use crate::kernel::identity::FileIdentity;
-pub(crate) use engine::may_have_pages;
 pub use engine::{Engine, read_file};
+pub(crate) use engine::{MINCORE_ONLY, may_have_pages};
 pub use file::OpenFile;
 pub(crate) use known::KnownFiles;
 pub use leases::Leases;

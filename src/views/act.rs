@@ -86,6 +86,9 @@ const COLUMNS: &[C] = &[
     col!(new "dirty", "Dirty", Bytes, |row| Cell::bytes(row.observed.figures.dirty),
         "how much of the file is not on the disk yet: dirty, or under writeback; also pages that are not up to date, \
          which Cached does not count", minor(), coloured(Colour::Yellow)),
+    col!(new "method", "Method", Text,
+        |row| row.observed.figures.method.map_or_else(Cell::Absent, |method| Cell::Word(method.word())),
+        "how the page cache was measured", one_of(shared::methods)),
     col!(new "minor_faults", "Minor", Number, |row| Cell::Count(row.observed.minor_faults),
         "page faults of the act that needed no I/O, from getrusage(2)", minor()),
     col!(new "major_faults", "Major", Number, |row| Cell::Count(row.observed.major_faults),

@@ -17,7 +17,12 @@ pub(super) struct Board {
     pub(super) order: UnsafeCell<Order>,
     /// The result. It is written before the child answers, and read after that.
     pub(super) result: UnsafeCell<Done>,
+    /// The answer of `mincore(2)`, likewise: a byte for each page.
+    pub(super) residency: UnsafeCell<[u8; RESIDENCY]>,
 }
+
+/// About how many pages one order asks at most.
+pub(super) const RESIDENCY: usize = 1 << 14;
 
 impl Board {
     pub(super) fn new() -> Board {
@@ -26,6 +31,7 @@ impl Board {
             stop: AtomicBool::new(false),
             order: UnsafeCell::new(Order::Rewind),
             result: UnsafeCell::new(Done::default()),
+            residency: UnsafeCell::new([0; RESIDENCY]),
         }
     }
 }

@@ -129,6 +129,7 @@ impl State {
             Order::FreeButOne => self.free(1),
             Order::FreeAll => self.free(0),
             Order::Trim => trim(),
+            Order::Residency { address, length } => residency(address, length, board),
             Order::Fork => self.fork(),
             Order::EndFork => self.end_fork(),
             Order::WriteFile { fd, length } => write_file(fd, length, true, board),
@@ -375,6 +376,15 @@ fn write_file(fd: RawFd, length: u64, is_data: bool, board: &Board) -> i64 {
         board.done.store(written, Ordering::Relaxed);
     }
     0
+}
+
+fn residency(address: u64, length: u64, board: &Board) -> i64 {
+    // SAFETY: the kernel writes a byte for each page, of which the order has no more than there is room for, and the
+    // parent waits for the answer.
+    match unsafe { libc::mincore(address as *mut c_void, length as usize, board.residency.get().cast()) } {
+        0 => 0,
+        _ => -i64::from(Errno::last_raw()),
+    }
 }
 
 fn map_anonymous(length: u64, flags: c_int) -> i64 {

@@ -30,6 +30,8 @@ pub(crate) enum Order {
     Sync { address: u64, length: u64 },
     /// `fdatasync(2)`, then `posix_fadvise(2)` with `POSIX_FADV_DONTNEED`.
     Evict { fd: RawFd },
+    /// `mincore(2)`, for at most [`RESIDENCY`](super::board::RESIDENCY) pages: the answer is on the board.
+    Residency { address: u64, length: u64 },
     /// Reads or writes memory. The result is the number of pages that were touched.
     Touch(Touch),
     /// The same once, without a change to where the next [`Order::Touch`] goes on.

@@ -1,5 +1,6 @@
 //! What both views say about the memory of an experiment at one moment.
 
+use crate::pagecache::Method;
 use crate::units::{Absent, Bytes, Figure, PageRuns, Reason};
 
 /// What `/proc/PID/smaps` says about the mapping, or the mappings.
@@ -34,6 +35,8 @@ pub struct Figures {
     pub stale: Figure<Bytes>,
     /// How much of the file is not on the disk yet: dirty, or under writeback.
     pub dirty: Figure<Bytes>,
+    /// How the page cache was measured.
+    pub method: Figure<Method>,
     /// Which of its pages are cached.
     pub runs: Figure<PageRuns>,
     /// How many pages were mapped and not in the page cache; only for shared mappings.
@@ -53,6 +56,7 @@ impl Figures {
             cached: Err(NO_FILE),
             stale: Ok(Bytes(0)),
             dirty: Err(NO_FILE),
+            method: Err(NO_FILE),
             runs: Err(NO_FILE),
             only_mapped: None,
         }

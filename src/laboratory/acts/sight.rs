@@ -12,7 +12,7 @@ use super::stage::{Backing, Stage};
 use crate::error::Result;
 use crate::join::open_behind;
 use crate::kernel::whereabouts::await_answer;
-use crate::pagecache::{FileSystemKind, Leases, Method, OpenFile};
+use crate::pagecache::{Leases, MINCORE_ONLY, Method, OpenFile};
 use crate::process::{Fields, FileMapping, Mapping, Wanted};
 use crate::units::{Absent, ByteRange, Bytes, Figure, PageRuns, Pages, Portion, Reason, Run};
 
@@ -50,12 +50,6 @@ const FIELDS: [&str; 9] = [
 ];
 
 impl Stage {
-    /// Whether the file is on a disk, so that its pages can be written back and dropped.
-    pub(super) fn is_on_disk(&self) -> bool {
-        let kind = self.open_file().map(|file| file.map(|file| file.file_system().kind));
-        matches!(kind, Ok(Some(FileSystemKind::Ordinary | FileSystemKind::Stacked(_) | FileSystemKind::Fuse)))
-    }
-
     /// The file, opened to be measured; `None` if there is none.
     pub(super) fn open_file(&self) -> Figure<Option<OpenFile>> {
         let (path, fd) = match &self.file {
@@ -86,19 +80,20 @@ impl Stage {
     ///
     /// # Errors
     /// If smaps cannot be read.
-    pub(super) fn observe(&self) -> Result<Figures> {
+    pub(super) fn observe(&mut self) -> Result<Figures> {
         let mapped = self.read_mapped()?;
         let file = match self.open_file() {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(Figures { mapped, ..Figures::nothing() }),
             Err(absent) => {
-                return Ok(Figures { mapped, cached: Err(absent), dirty: Err(absent), ..Figures::nothing() });
+                let unknown = Figures { mapped, cached: Err(absent), dirty: Err(absent), ..Figures::nothing() };
+                return Ok(self.ask_actor(&unknown)?.unwrap_or(unknown));
             }
         };
         let report = self.engine.map(&file);
         let bytes = |figure: Figure<_>| figure.map(|pages: Pages| pages.bytes(report.page_size));
         let dirty = report.dirty().and_then(|dirty| report.writeback().map(|writeback| dirty + writeback));
-        let runs = report.runs.clone().unwrap_or(Err(NO_FILE));
+        let (method, runs) = (report.method(), report.runs.clone().unwrap_or(Err(NO_FILE)));
         let only_mapped = match (&self.mapping, &runs) {
             (Some(range), Ok(runs)) if self.request.kind.is_shared() => {
                 Some(self.read_present(range)?.subtract(runs).cached().0)
@@ -112,7 +107,18 @@ impl Stage {
             // All that is in the page cache counts as cached.
             (Err(_), _) => Ok(Bytes(0)),
         };
-        Ok(Figures { mapped, cached: bytes(report.cached()), stale, dirty: bytes(dirty), runs, only_mapped })
+        Ok(Figures { mapped, cached: bytes(report.cached()), stale, dirty: bytes(dirty), method, runs, only_mapped })
+    }
+
+    /// The same for shared memory without a file that cannot be opened here: the process that made it may ask. `None`
+    /// if that is not possible either.
+    fn ask_actor(&mut self, unknown: &Figures) -> Result<Option<Figures>> {
+        let (Kind::Shmem, Some(range)) = (self.request.kind, self.mapping.clone()) else { return Ok(None) };
+        let Ok(runs) = self.actor.read_residency(&range) else { return Ok(None) };
+        let cached = Ok(runs.cached().bytes(self.page()));
+        let only_mapped = Some(self.read_present(&range)?.subtract(&runs).cached().0);
+        let (method, dirty) = (Ok(Method::Mincore), Err(MINCORE_ONLY));
+        Ok(Some(Figures { cached, dirty, method, runs: Ok(runs), only_mapped, ..unknown.clone() }))
     }
 
     /// Which pages of the memory the process has in its page table.

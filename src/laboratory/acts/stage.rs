@@ -16,7 +16,7 @@ use crate::kernel::actor::{Actor, Advice, Done, Failed, Order, Pattern, Touch};
 use crate::kernel::pidfd::pid_in_proc;
 use crate::laboratory::guard::{GuardedFile, changed_length};
 use crate::laboratory::named::Place;
-use crate::laboratory::place::{check_possible_length, longest, too_long};
+use crate::laboratory::place::{check_possible_length, is_on_disk, longest, too_long};
 use crate::machine::{read_huge_page_size, read_huge_pages};
 use crate::pagecache::Engine;
 use crate::process::{ProcRoot, Process};
@@ -26,7 +26,7 @@ use crate::units::{Bytes, Exact, PageSize, counted};
 pub(super) struct Stage {
     pub(super) request: Request,
     // Ended first, so that nothing is mapped when the file is removed.
-    actor: Actor,
+    pub(super) actor: Actor,
     second: Option<Actor>,
     /// The child of the process.
     child: Option<Pid>,
@@ -35,6 +35,7 @@ pub(super) struct Stage {
     pub(super) engine: Engine,
     page: PageSize,
     huge_page: Bytes,
+    is_on_disk: bool,
     /// The addresses of the memory, if it is mapped.
     pub(super) mapping: Option<Range<u64>>,
     /// How many pages were touched by filling since the memory was mapped.
@@ -86,6 +87,7 @@ impl Stage {
             }
             Kind::Anon | Kind::Heap | Kind::Shmem | Kind::Hugetlb | Kind::Stack => Backing::None,
         };
+        let is_on_disk = matches!(&file, Backing::Named(_, place) if is_on_disk(place.directory()));
         let actor = start(&file)?;
         let process = Process::started(actor.pid())?;
         let engine = Engine::detect();
@@ -99,6 +101,7 @@ impl Stage {
             page: engine.page_size(),
             engine,
             huge_page: read_huge_page_size(&ProcRoot::live()).unwrap_or(Bytes(2 << 20)),
+            is_on_disk,
             mapping: None,
             touched: 0,
         };
@@ -149,6 +152,11 @@ impl Stage {
             Backing::Named(file, _) => Some(file.path()),
             _ => None,
         }
+    }
+
+    /// Whether the file is on a disk, so that its pages can be written back and dropped.
+    pub(super) fn is_on_disk(&self) -> bool {
+        self.is_on_disk
     }
 
     pub(super) fn page(&self) -> PageSize {
