@@ -13,7 +13,7 @@ use super::run::{Configured, Done};
 use super::screen;
 use super::signals::Signals;
 use super::terminal::Terminal;
-use crate::error::Error;
+use crate::error::{Error, Subject};
 use crate::laboratory::acts::{
     Act, Experiment, FillPattern, Kind, Manner, MemoryAdvice, Request, check_that_all_fit, parse_acts,
     parse_shared_acts,
@@ -219,7 +219,11 @@ impl ActsArgs {
             Some(other) => parse_shared_acts(list, kind, *other),
             None => parse_acts(list, kind),
         };
-        let mut acts = acts.map_err(|error| Stop::Usage(advised(error, list)))?;
+        let about = |error: Error| match kinds {
+            [_] => error,
+            _ => error.about(Subject::Words(format!("--acts for {}", kind.word()))),
+        };
+        let mut acts = acts.map_err(|error| Stop::Usage(advised(about(error), list)))?;
         if file.keep {
             let is_named = list.split(',').any(|name| name.trim() == Act::Unlink.word());
             refuse_if(is_named, "--keep", "'unlink' removes the name of the file; leave one of them out")?;

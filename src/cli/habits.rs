@@ -67,16 +67,19 @@ pub(super) fn largest_of_all(command: &str, words: &[OsString]) -> Option<String
     Some(format!("for the whole machine, type `rmap files --top {rows}` or `rmap hcache -top {rows}`."))
 }
 
-/// The only subcommand that has this option, and what it does there.
+/// The only subcommand that has this option, and what it does there; or the few that have it.
 pub(super) fn only_in(option: &str, subcommands: &[Subcommand]) -> Option<String> {
     let long = option.strip_prefix("--")?;
-    let mut having = subcommands.iter().filter_map(|subcommand| {
+    let having = subcommands.iter().filter_map(|subcommand| {
         let command = (subcommand.augment)(clap::Command::new("rmap"));
         let option = command.get_arguments().find(|option| option.get_long() == Some(long) && !option.is_hide_set())?;
         Some((subcommand.name, option.get_help().map(ToString::to_string).unwrap_or_default()))
     });
-    let (name, help) = having.next().filter(|_| having.next().is_none())?;
-    Some(format!("only rmap {name} has it: {help}"))
+    match &having.collect::<Vec<_>>()[..] {
+        [(name, help)] => Some(format!("only rmap {name} has it: {help}")),
+        [(one, _), (other, _)] => Some(format!("only rmap {one} and rmap {other} have it")),
+        _ => None,
+    }
 }
 
 /// What was typed.

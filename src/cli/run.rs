@@ -123,6 +123,9 @@ pub(crate) struct Subcommand {
     pub(super) run: fn(&ArgMatches, Configure<'_>, &mut Report) -> Result<Done, clap::Error>,
 }
 
+/// `--by` where no column can be added up.
+const ONLY_COUNTED: &str = "Group the rows by a column, and count them";
+
 /// The syntax of `--filter`, for `--help`.
 const FILTER_HELP: &str = "--filter compares columns with values: == != < <= > >= and =~ (a regular expression), \
 combined with && || ! and parentheses. Write sizes as 4096, 64K or 10M, and text with or without quotes. A number can \
@@ -145,6 +148,10 @@ impl Subcommand {
                 let command = match A::FILTERS {
                     [] => command,
                     filters => command.mut_arg("filter", |option| with_examples(option, filters)),
+                };
+                let command = match (A::NO_TOTAL.is_empty(), A::NO_GROUPS.is_empty()) {
+                    (false, true) => command.mut_arg("by", |option| option.help(ONLY_COUNTED)),
+                    _ => command,
                 };
                 refused.fold(command, |command, (id, _)| command.mut_arg(id, |option| option.hide(true)))
             },

@@ -220,7 +220,7 @@ fn a_disk_that_is_too_small_is_refused_with_the_size_that_fits() {
 
 /// The size that a refusal says would fit.
 fn named_size(refusal: &str) -> &str {
-    let named = refusal.split(": up to ").nth(1).and_then(|rest| rest.split(' ').next());
+    let named = refusal.trim_end().strip_suffix(" fits").and_then(|rest| rest.rsplit(' ').next());
     named.unwrap_or_else(|| panic!("no size is named: {refusal}"))
 }
 

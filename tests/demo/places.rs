@@ -50,6 +50,29 @@ fn a_file_that_is_too_long_for_its_file_system_is_refused_with_the_length_that_i
     assert_eq!(run.status, Some(0), "{most}: {run:?}");
 }
 
+/// A file system in memory needs nothing besides the data.
+#[test]
+fn all_that_is_free_of_a_file_system_in_memory_fits() {
+    let name = "places::all_that_is_free_of_a_file_system_in_memory_fits";
+    let Some(folder) = common::mounted_as(name, "mkdir small; mount -t tmpfs -o size=8M tmpfs small") else {
+        return;
+    };
+    let small = folder.join("small");
+    let run = demo_in(&small, &["--size", "9M"]);
+    refused(&run, "it does not fit onto the disk of ");
+    assert!(run.err.ends_with(": up to 8M fits\n"), "{}", run.err);
+    let run = demo_in(&small, &["--size", "8M"]);
+    assert_eq!(run.status, Some(0), "{run:?}");
+}
+
+#[test]
+fn the_options_of_trace_are_known_to_be_of_trace() {
+    for option in ["--output", "--min-change", "--every", "--no-syscalls"] {
+        let run = rmap(["demo", option, "1", "--", "true"]);
+        assert!(run.status == Some(2) && run.err.contains("rmap trace ha"), "{run:?}");
+    }
+}
+
 #[test]
 fn an_option_that_demo_does_not_have_is_no_hint() {
     let folder = disk();

@@ -173,6 +173,12 @@ impl Kind {
         }
     }
 
+    /// The names of the acts that have a meaning for it.
+    fn names(self) -> String {
+        let acts = Act::ALL.iter().filter(|(act, _)| self.takes(*act)).map(|(act, _)| act.word());
+        acts.collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether an act has a meaning for it.
     fn takes(self, act: Act) -> bool {
         let is_private_file = self == Kind::Private;
@@ -183,13 +189,17 @@ impl Kind {
 /// The acts of a list that have a meaning for this kind of memory, for a list that is also meant for another kind.
 ///
 /// # Errors
-/// As [`parse_acts`], except that an act without a meaning is left out if it has one for `other`.
+/// As [`parse_acts`], except that an act without a meaning is left out if it has one for `other`; also if none is left.
 pub fn parse_shared_acts(list: &str, kind: Kind, other: Kind) -> Result<Vec<Act>> {
     let is_other = |name: &str| {
         let act = Act::ALL.iter().find(|(_, names)| names.contains(&name)).map(|(act, _)| *act);
         act.is_some_and(|act| !kind.takes(act) && other.takes(act))
     };
     let names: Vec<&str> = list.split(',').map(str::trim).filter(|name| !is_other(name)).collect();
+    if names.is_empty() {
+        let why = format!("no act of the list has a meaning for {}, only for {}", kind.word(), other.word());
+        return Err(refused(why).with_advice(format!("add some of {}", kind.names())));
+    }
     parse_acts(&names.join(","), kind)
 }
 
@@ -205,10 +215,8 @@ pub fn parse_acts(list: &str, kind: Kind) -> Result<Vec<Act>> {
             Some((act, _)) => acts.push(*act),
             None if name == "all" => acts.extend(kind.acts()),
             None => {
-                let known = Act::ALL.iter().filter(|(act, _)| kind.takes(*act)).map(|(act, _)| act.word());
-                let known: Vec<&str> = known.collect();
                 return Err(refused(format!("unknown act '{name}'"))
-                    .with_advice(format!("use all, or some of {}", known.join(", "))));
+                    .with_advice(format!("use all, or some of {}", kind.names())));
             }
         }
     }

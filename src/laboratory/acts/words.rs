@@ -248,6 +248,7 @@ impl Telling<'_> {
 
     fn dont_need(&self) -> String {
         match self.scene.kind {
+            Kind::Private if !self.shrank() => "No page was mapped in, so nothing changed.".to_owned(),
             Kind::Private if Self::figure(self.scene.before, |m| m.anonymous) == Bytes(0) => {
                 "The pages left the page table. There were no private copies; the page cache keeps the file.".to_owned()
             }
@@ -263,7 +264,16 @@ impl Telling<'_> {
             Kind::Anon | Kind::Stack => {
                 "The pages were freed, and their contents are lost: reading gives zeros.".to_owned()
             }
+            Kind::Hugetlb if self.fell(|mapped| mapped.hugetlb) == Bytes(0) => {
+                "None of the pages was in memory, so nothing was freed.".to_owned()
+            }
             Kind::Hugetlb => "The huge pages went back to the pool.".to_owned(),
+            _ if !self.shrank() => match self.cached() {
+                Ok(cached) if cached > Bytes(0) => {
+                    format!("No page was mapped in, so nothing changed; the page cache keeps {}.", Exact(cached))
+                }
+                _ => "No page was mapped in, so nothing changed.".to_owned(),
+            },
             _ => "The pages left the page table of this process only; the page cache keeps them.".to_owned(),
         }
     }
@@ -367,6 +377,9 @@ impl Telling<'_> {
     }
 
     fn mremap(&self) -> String {
+        if Self::figure(self.scene.after, |m| m.rss) == Bytes(0) && self.scene.kind != Kind::Hugetlb {
+            return "The kernel moved the addresses; no page was mapped in.".to_owned();
+        }
         let moved = "The kernel moved the page tables to another address; no page was copied or read.";
         match self.fell(|mapped| mapped.file_huge) {
             Bytes(0) => moved.to_owned(),
@@ -378,12 +391,25 @@ impl Telling<'_> {
         }
     }
 
+    /// Whether anything was mapped in or cached before.
+    fn had_memory(&self) -> bool {
+        let cached = self.scene.before.cached.unwrap_or_default();
+        Self::figure(self.scene.before, |m| m.rss) > Bytes(0) || cached > Bytes(0)
+    }
+
     fn munmap(&self) -> String {
         match self.scene.kind {
+            Kind::Shared | Kind::Private | Kind::Memfd if self.cached() == Ok(Bytes(0)) => {
+                "The mapping is gone. The page cache had nothing of the file, and has nothing of it now.".to_owned()
+            }
             Kind::Shared | Kind::Private | Kind::Memfd => {
                 let cached = self.cached().map_or_else(|_| "all".to_owned(), |cached| Exact(cached).to_string());
                 format!("The mapping is gone, and the page cache keeps {cached} of the file: nobody needs to map it.")
             }
+            Kind::Hugetlb if Self::figure(self.scene.before, |m| m.hugetlb) > Bytes(0) => {
+                "The mapping is gone, and its memory with it.".to_owned()
+            }
+            _ if !self.had_memory() => "The mapping is gone; nothing of it was mapped in.".to_owned(),
             _ => "The mapping is gone, and its memory with it.".to_owned(),
         }
     }
