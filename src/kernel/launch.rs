@@ -33,6 +33,26 @@ pub(crate) struct Launched {
     _heir: Option<Heir>,
 }
 
+/// Why a program was not started.
+#[derive(Debug)]
+pub(crate) enum NotStarted {
+    /// The program cannot be run.
+    Program(io::Error),
+    /// Its system calls cannot be received, though the kernel can report them.
+    Calls(Errno),
+}
+
+impl<E: Into<io::Error>> From<E> for NotStarted {
+    fn from(error: E) -> NotStarted {
+        NotStarted::Program(error.into())
+    }
+}
+
+/// The errors that mean that system calls are not reported here: by this kernel, in a sandbox that does not let a
+/// filter be installed, or because another program receives them.
+const NOT_REPORTED: [Errno; 6] =
+    [Errno::ENOSYS, Errno::EINVAL, Errno::EOPNOTSUPP, Errno::EPERM, Errno::EACCES, Errno::EBUSY];
+
 /// What the child reports before it executes the program: the error of installing the filter, or 0.
 type Word = [u8; 4];
 
@@ -41,9 +61,9 @@ type Word = [u8; 4];
 /// filter holds.
 ///
 /// # Errors
-/// As `fork(2)`, `socketpair(2)` and `execve(2)`.
+/// As `fork(2)`, `socketpair(2)` and `execve(2)`; as `seccomp(2)`, except that its calls may not be reported at all.
 #[doc(alias = "execvp")]
-pub(crate) fn launch(command: &[CString], filter: Option<&Filter>, mask: &SigSet) -> io::Result<Launched> {
+pub(crate) fn launch(command: &[CString], filter: Option<&Filter>, mask: &SigSet) -> Result<Launched, NotStarted> {
     let mut words: Vec<*const c_char> = command.iter().map(|word| word.as_ptr()).collect();
     words.push(ptr::null());
     let (mut near, far) = UnixStream::pair()?;
@@ -57,19 +77,29 @@ pub(crate) fn launch(command: &[CString], filter: Option<&Filter>, mask: &SigSet
     drop(far);
     let mut launched = Launched { pid, listener: None, _heir: None };
     if filter.is_some() {
-        let received = receive_listener(&near).unwrap_or(Err(Errno::EIO));
-        launched.listener = Some(received);
+        match receive_listener(&near) {
+            Ok(Err(errno)) | Err(errno) if !NOT_REPORTED.contains(&errno) => {
+                end(pid);
+                return Err(NotStarted::Calls(errno));
+            }
+            received => launched.listener = Some(received.and_then(|received| received)),
+        }
     }
     launched._heir = Heir::start(pid, launched.listener.as_ref().and_then(|found| found.as_ref().ok())).ok();
     match await_program(&mut near, launched.listener.as_ref().and_then(|found| found.as_ref().ok())) {
         Ok(None) => Ok(launched),
         failed => {
             // Its exit may be held, too.
-            let _ = kill(pid, Signal::SIGKILL);
-            while waitpid(pid, None) == Err(Errno::EINTR) {}
+            end(pid);
             Err(failed?.unwrap_or(Errno::EIO).into())
         }
     }
+}
+
+/// Kills a child and waits for its end.
+fn end(pid: Pid) {
+    let _ = kill(pid, Signal::SIGKILL);
+    while waitpid(pid, None) == Err(Errno::EINTR) {}
 }
 
 /// Waits until the child executes the program, and lets its attempts go on: one per directory of `PATH`. Returns the
@@ -188,6 +218,10 @@ fn receive_listener(channel: &UnixStream) -> Result<Result<Listener, Errno>, Err
         if count? != size_of::<Word>() as isize {
             return Err(Errno::EIO);
         }
+        // There was no descriptor left for it, and the filter is installed.
+        if message.msg_flags & libc::MSG_CTRUNC != 0 {
+            return Err(Errno::EMFILE);
+        }
         // SAFETY: the kernel has filled the message in.
         let head = unsafe { libc::CMSG_FIRSTHDR(message) };
         if head.is_null() {
@@ -224,7 +258,8 @@ mod tests {
         assert_eq!(waitpid(launched.pid, None), Ok(WaitStatus::Exited(launched.pid, 7)));
         let watched = [super::super::notify::Watched { number: libc::SYS_exit_group, lengths: &[], reserves: false }];
         for filter in [None, Filter::new(&watched, 1)] {
-            let error = launch(&words(&["/no/such/program"]), filter.as_ref(), &mask).unwrap_err();
+            let failed = launch(&words(&["/no/such/program"]), filter.as_ref(), &mask);
+            let Err(NotStarted::Program(error)) = failed else { panic!("{failed:?}") };
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
         }
     }

@@ -19,7 +19,9 @@ mod ledger;
 mod pace;
 mod update;
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -37,7 +39,7 @@ pub use calls::CALLS;
 pub use change::{Change, Event, InCache, State};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kernel::launch::{Launched, launch};
+use crate::kernel::launch::{Launched, NotStarted, launch};
 use crate::kernel::notify::{Filter, Notification};
 use crate::kernel::page_size;
 use crate::kernel::whereabouts::await_answer;
@@ -155,7 +157,8 @@ impl Trace {
         if name.as_bytes().contains(&b'/') && await_answer(Path::new(&name)) == Err(Errno::ETIMEDOUT) {
             return Err(failed(Errno::ETIMEDOUT.into()));
         }
-        let mut launched = launch(&words, filter.as_ref(), &signals.before).map_err(failed)?;
+        let started = launch(&words, filter.as_ref(), &signals.before);
+        let mut launched = started.map_err(|failed| not_started(&name, failed))?;
         let process = Process::started(launched.pid)?;
         let (hearing, without_calls) = match launched.listener.take() {
             Some(Ok(listener)) => (Some(Hearing::begin(listener, launched.pid)?), None),
@@ -424,6 +427,43 @@ impl Trace {
         self.tell(changes, measures, each);
     }
 }
+
+/// Why a program was not started.
+fn not_started(name: &OsStr, failed: NotStarted) -> Error {
+    match failed {
+        NotStarted::Calls(errno) => Error::errno(Subject::Words("system calls".to_owned()), errno)
+            .with_advice("--no-syscalls needs nothing to receive them"),
+        NotStarted::Program(error) => {
+            let missing = (error.kind() == io::ErrorKind::NotFound).then(|| missing_interpreter(name)).flatten();
+            let subject = Subject::Path(PathBuf::from(name));
+            missing.map_or_else(
+                || Error::io(subject.clone(), &error),
+                |why| Error::new(subject.clone(), ErrorKind::System, why).caused_by(&error),
+            )
+        }
+    }
+}
+
+/// What is missing, if the program itself is there: the kernel reports both in the same way.
+fn missing_interpreter(name: &OsStr) -> Option<String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = match name.as_bytes().contains(&b'/') {
+        true => vec![PathBuf::new()],
+        false => std::env::split_paths(&path).collect(),
+    };
+    let program = folders.into_iter().map(|folder| folder.join(name)).find(|found| found.is_file())?;
+    let mut head = Vec::new();
+    let _ = File::open(program).and_then(|file| file.take(LONGEST_HEAD).read_to_end(&mut head));
+    let line = head.split(|byte| *byte == b'\n').next().and_then(|line| line.strip_prefix(b"#!"));
+    let interpreter = line.and_then(|line| line.trim_ascii().split(u8::is_ascii_whitespace).next());
+    Some(match interpreter {
+        Some(interpreter) => format!("its interpreter {} is missing", String::from_utf8_lossy(interpreter)),
+        None => "the program is there, and the interpreter or loader that it needs is missing".to_owned(),
+    })
+}
+
+/// How much of the first line of a script the kernel reads.
+const LONGEST_HEAD: u64 = 256;
 
 /// How often to check whether the program has ended, if no signal says so.
 const GLANCE: Duration = Duration::from_millis(100);
