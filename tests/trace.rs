@@ -335,6 +335,41 @@ fn where_no_thread_can_receive_calls_the_error_says_so() {
 }
 
 #[test]
+fn where_no_descriptor_is_left_for_calls_the_error_says_so_and_the_program_is_not_run() {
+    let folder = disk();
+    let made = folder.path().join("made");
+    let words = [made.as_os_str()];
+    let mut seen = Vec::new();
+    for most in 4..12 {
+        let run = common::shell(&format!("ulimit -n {most}; exec rmap trace touch \"$1\""), &words);
+        let ran = made.exists();
+        let _ = std::fs::remove_file(&made);
+        assert!(!run.err.contains("unsupported: this kernel"), "{most}: {run:?}");
+        assert_eq!(ran, run.status == Some(0), "{most}: {run:?}");
+        seen.push(run.err);
+    }
+    if !seen.iter().any(|err| err.starts_with("rmap: system calls: too many open files in this process; --no-sys")) {
+        assert!(!follows_calls(&trace(&[], &["true"]).rows), "{seen:?}");
+    }
+}
+
+#[test]
+fn a_script_without_its_interpreter_is_not_a_missing_program() {
+    let folder = disk();
+    let script = folder.path().join("without-interpreter");
+    std::fs::write(&script, "#!/no/such/interpreter -x\n").unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let search = format!("{}:/usr/bin:/bin", folder.path().display());
+    for name in [script.to_str().unwrap(), "without-interpreter"] {
+        let mut command = command(["trace", name]);
+        command.env("PATH", &search);
+        let run = run(command);
+        let line = format!("rmap: {name}: its interpreter /no/such/interpreter is missing\n");
+        assert_eq!((run.status, run.err), (Some(126), line));
+    }
+}
+
+#[test]
 fn what_is_left_at_the_end_went_with_exit_group() {
     in_peace(|| {
         let awk = ["awk", "BEGIN { for (i = 0; i < 200000; i++) a[i] = i }"];
@@ -1032,6 +1067,32 @@ fn where_proc_does_not_show_the_program_it_is_not_run() {
     assert_eq!((run.status, run.complaints().len()), (Some(126), 1), "{run:?}");
     assert!(run.err.starts_with("rmap: /proc: it belongs to another pid namespace"), "{}", run.err);
     assert!(!made.exists());
+}
+
+/// Address space of which a part gets access, is filled, loses its access and gets it again, as in a garbage collector.
+const RESERVED: &str = "
+libc.mprotect.argtypes = [word, word, number]
+address = libc.mmap(0, 1 << 30, 0, private | 0x4000, -1, 0)
+libc.mprotect(address, 16 << 20, 3)
+ctypes.memset(address, 1, 16 << 20)
+for access in (0, 3):
+    time.sleep(0.4)
+    assert libc.mprotect(address, 16 << 20, access) == 0
+time.sleep(0.4)
+";
+
+#[test]
+fn memory_that_the_kernel_joins_with_address_space_without_access_has_its_call() {
+    in_peace_with_python(|| {
+        let Some(rows) = calls_of_python(&["--every", "20"], &[LIBC, RESERVED].concat(), &[]) else { return };
+        let has_call = |row: &&Value| row["call"] == "mprotect";
+        let sizes = |row: &Value| (figure(row, "size_before") / MIB, figure(row, "size") / MIB);
+        let told: Vec<_> =
+            rows.iter().filter(has_call).map(|row| (row["event"].as_str().unwrap(), sizes(row))).collect();
+        assert_eq!(told, [("appeared", (0, 16)), ("grew", (16, 1024)), ("shrank", (1024, 16))], "{rows:#?}");
+        let of_call = rows.iter().filter(has_call);
+        assert!(of_call.skip(1).all(|row| figure(row, "rss") == 16 * MIB && figure(row, "asked") == 16 * MIB));
+    });
 }
 
 /// Maps huge pages, fills them and unmaps them: as private memory, as shared memory, and as a file in memory.

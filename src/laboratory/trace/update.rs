@@ -427,21 +427,28 @@ impl<'u> Update<'u> {
             event == Event::Went && is_of_program(*place) && noted.at >= seen_at && explains(noted)
         });
         let found = first.or_else(|| last(&explains)).or_else(|| last(&is_likely));
-        found.or_else(|| last(&|noted| self.gives_access(noted, event, sides))).map(|(place, _)| place)
+        found.or_else(|| last(&|noted| self.changes_access(noted, event, sides))).map(|(place, _)| place)
     }
 
     /// Whether a mapping can only be seen now because a call gave access to it: unless another one may have mapped it.
-    fn gives_access(&self, noted: &Noted, event: Event, sides: &Sides<'_>) -> bool {
-        let Call::Protect(range, true) = &noted.call else { return false };
+    /// Or it can be seen with the address space around it that has neither access nor memory, because it lost its
+    /// access and the kernel joined both; or it can no longer, because it has access again.
+    fn changes_access(&self, noted: &Noted, event: Event, sides: &Sides<'_>) -> bool {
+        let Call::Protect(range, gives) = &noted.call else { return false };
+        let is_of_joined = |area: &&Area| !area.has_access() && meet(range, &area.addresses);
         let may_be_of = |area: &Area| {
             let mut unused = self.noted.iter().filter(|noted| !noted.is_used);
             unused.any(|noted| is_part_of(&noted.call, area) && asked(&noted.call) > Some(area.size()))
         };
         let is_inside = |area: &&Area| common(range, &area.addresses) == area.addresses;
-        match event {
-            Event::Appeared => sides.new.iter().all(|area| is_inside(area) && !area.is_of_execve && !may_be_of(area)),
-            Event::Grew => sides.grown > Bytes(0) && sides.new.iter().any(|area| meet(range, &area.addresses)),
-            Event::Shrank | Event::Went | Event::Unseen => false,
+        match (event, *gives) {
+            (Event::Appeared, true) => {
+                sides.new.iter().all(|area| is_inside(area) && !area.is_of_execve && !may_be_of(area))
+            }
+            (Event::Grew, true) => sides.grown > Bytes(0) && sides.new.iter().any(|area| meet(range, &area.addresses)),
+            (Event::Grew, false) => sides.grown > Bytes(0) && sides.new.iter().any(is_of_joined),
+            (Event::Shrank, true) => sides.old.iter().any(is_of_joined),
+            _ => false,
         }
     }
 
