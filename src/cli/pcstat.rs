@@ -215,7 +215,9 @@ impl PcstatArgs {
             }
             () if self.histo => {
                 presentation.no_header |= !answer.is_machine();
-                (View::Fixed(file::HISTOGRAM), width.saturating_sub(longest.min(width / 2) + 11).max(10))
+                // The other columns: the pages, and what a repeated table adds, the fate of a row and a change.
+                let others = if answer.every.is_some() { 28 } else { 11 };
+                (View::Fixed(file::HISTOGRAM), width.saturating_sub(longest.min(width / 2) + others).max(10))
             }
             () if self.map => {
                 (View::Fixed(file::DEFAULT_MAP), if screen::is_terminal() { width.saturating_sub(2) } else { width })

@@ -252,7 +252,7 @@ impl<'a> Measured<'a> {
 
     /// Whether the texts of a column are never cut.
     fn is_whole(&self, place: usize) -> bool {
-        self.columns.get(place).is_some_and(|column| column.cut.is_whole())
+        self.columns.get(place).is_some_and(|column| column.cut.is_whole() || column.kind == ColumnKind::Bars)
     }
 
     fn is_empty(&self, place: usize) -> bool {

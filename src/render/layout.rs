@@ -51,6 +51,8 @@ impl Layout {
     pub(super) fn room_of(&self, column: &ColumnHead) -> usize {
         match column.cut {
             _ if !column.kind.is_left_aligned() => usize::MAX,
+            // A part of a picture is another picture.
+            _ if column.kind == ColumnKind::Bars => usize::MAX,
             Cut::Never => usize::MAX,
             Cut::Whole if column.kind == ColumnKind::Text => self.room_for_words,
             Cut::Whole => usize::MAX,
@@ -154,6 +156,8 @@ fn shortened(text: &str, room: usize, unicode: bool) -> String {
     let keep = room.saturating_sub(1);
     let head: String = take_width(text.chars(), keep / 3);
     let tail: String = take_width(text.chars().rev(), keep - keep / 3).chars().rev().collect();
+    // An accent whose letter is cut off would be on the mark.
+    let tail = tail.trim_start_matches(is_accent);
     format!("{head}{}{tail}", if unicode { '…' } else { '~' })
 }
 
@@ -184,10 +188,16 @@ fn command(text: &str, room: usize, unicode: bool) -> String {
         Some(end) => {
             let (indent, name) =
                 (text.get(..text.len() - line.len()).unwrap_or_default(), line.get(end..).unwrap_or_default());
-            cut(&format!("{indent}{}{name}", if unicode { '…' } else { '~' }), room, unicode)
+            // `~/` would be the home directory.
+            cut(&format!("{indent}{}{name}", if unicode { "…" } else { "..." }), room, unicode)
         }
         None => cut(text, room, unicode),
     }
+}
+
+/// Whether a character combines with the one before it. The marks of colours do not.
+fn is_accent(letter: char) -> bool {
+    unicode_width::UnicodeWidthChar::width(letter) == Some(0) && !('\u{2060}'..='\u{206f}').contains(&letter)
 }
 
 fn take_width(letters: impl Iterator<Item = char>, room: usize) -> String {
@@ -284,6 +294,9 @@ mod tests {
         assert_eq!(shortened("/usr/lib/libc.so.6", 10, true), "/us…c.so.6");
         assert_eq!(shortened("/usr/lib/libc.so.6", 10, false), "/us~c.so.6");
         assert_eq!(shortened("short", 10, true), "short");
+        // The accent of a letter that is cut off goes with it.
+        assert_eq!(shortened("abcdefe\u{301}ghi", 5, true), "a…ghi");
+        assert_eq!(shortened("abcdefe\u{301}ghi", 6, true), "a…e\u{301}ghi");
     }
 
     #[test]
@@ -303,7 +316,7 @@ mod tests {
         assert_eq!([Cut::Middle, Cut::Command].map(text), ["/us…-jar x", "…/java -j…"]);
         assert_eq!(text(Cut::NameOrCommand), "…/java -j…");
         assert_eq!(command("/bin/sh -c x", 12, true), "/bin/sh -c x");
-        assert_eq!(command("  /usr/bin/java -jar x", 16, false), "  ~/java -jar x");
+        assert_eq!(command("  /usr/bin/java -jar x", 16, false), "  .../java -jar~");
         assert_eq!(command("/java -jar x/y/z", 8, true), "/java -…");
         assert_eq!(command("java -jar /x/y/z", 8, true), "java -j…");
         assert_eq!(text(Cut::Never), "/usr/bin/java -jar x");
