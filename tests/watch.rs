@@ -343,13 +343,14 @@ fn a_broken_link_below_a_named_directory_does_not_end_the_watch() {
     assert_eq!(running.end(Signal::SIGINT).0, Some(1));
 }
 
-/// Runs a command on a terminal with this many columns, renames one path to another after two rounds, and prints the
-/// rounds that it showed, divided by form feeds.
+/// Runs a command on a terminal with so many columns and rows, renames one path to another after two rounds, and prints
+/// the rounds that it showed, divided by form feeds.
 const ROUNDS: &str = r#"import fcntl, os, pty, re, select, struct, sys, termios, time
-columns, staged, target = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+columns, rows = (int(count) for count in sys.argv[1].split('x'))
+staged, target = sys.argv[2], sys.argv[3]
 child, terminal = pty.fork()
 if child == 0:
-    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack('HHHH', 60, columns, 0, 0))
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
     os.execv(sys.argv[4], sys.argv[4:])
 shown = b''
 def settle(wanted):
@@ -375,10 +376,15 @@ print('\f'.join(plain[:5]))
 
 /// What a repeated answer shows on a terminal in its first five rounds; after two of them, a path is replaced.
 fn rounds(columns: usize, replaced: [&str; 2], arguments: &[&str]) -> Vec<String> {
+    rounds_on((columns, 60), replaced, arguments)
+}
+
+/// The same on a terminal with so many columns and rows.
+fn rounds_on((columns, rows): (usize, usize), replaced: [&str; 2], arguments: &[&str]) -> Vec<String> {
     let program = common::program().to_str().unwrap();
-    let columns = columns.to_string();
+    let size = format!("{columns}x{rows}");
     let run = std::process::Command::new("python3")
-        .args(["-c", ROUNDS, &columns, replaced[0], replaced[1], program])
+        .args(["-c", ROUNDS, &size, replaced[0], replaced[1], program])
         .args(arguments)
         .args(["-w", "0.1", "--color", "never"])
         .env("TERM", "xterm")
@@ -463,6 +469,109 @@ fn the_last_failure_is_on_the_screen() {
     for round in &rounds {
         assert_eq!(round.lines().nth(1), Some("rmap: /no/such/file: no such file"), "{round}");
         assert!(round.contains("/own "), "{round}");
+    }
+}
+
+#[test]
+fn messages_leave_room_for_the_header_and_a_row() {
+    if !common::has("python3", "python3") {
+        return;
+    }
+    let folder = tempfile::tempdir_in(memory()).unwrap();
+    let path = folder.path().join("own");
+    std::fs::write(&path, "own").unwrap();
+    let missing = format!("/no/such/{}", "word ".repeat(60));
+    let rounds = rounds_on((60, 6), ["", ""], &["pcstat", &missing, path.to_str().unwrap()]);
+    for round in &rounds {
+        let lines: Vec<&str> = round.lines().collect();
+        assert!(lines.len() <= 6 && lines.iter().any(|line| line.contains("Name")), "{round}");
+        assert!(lines.iter().any(|line| line.contains("/own ")), "{round}");
+        assert!(lines.last().unwrap().contains(" more lines)"), "{round}");
+    }
+}
+
+#[test]
+fn a_change_below_the_screen_comes_into_view_and_the_total_stays() {
+    if !common::has("python3", "python3") {
+        return;
+    }
+    let maps = |kib: u64| {
+        let one = |place: u64| common::mapping(0x1000_0000 * place, 2000, "rw-p", b"", 1000);
+        let small = common::mapping(0x9_0000_0000, 500, "rw-p", b"/small", kib);
+        (1..=40).map(one).chain([small]).collect::<Vec<_>>().concat()
+    };
+    let machine = common::capture(&[(7, b"x\0", &maps(400))]);
+    let (staged, smaps) = (machine.path().join("staged"), machine.path().join("7/smaps"));
+    std::fs::write(&staged, maps(404)).unwrap();
+    let replaced = [staged.to_str().unwrap(), smaps.to_str().unwrap()];
+    let root = machine.path().to_str().unwrap();
+    let rounds = rounds_on((80, 24), replaced, &["pid", "--proc-root", root, "7"]);
+    let last = |round: &str| round.lines().last().unwrap().to_owned();
+    assert!(rounds.iter().all(|round| round.lines().count() == 24 && round.contains("total KiB")), "{rounds:#?}");
+    assert!(!rounds[0].contains("/small") && last(&rounds[0]).contains(" more rows, none changed;"), "{}", rounds[0]);
+    let changed = rounds.iter().find(|round| round.contains("changed ")).unwrap_or_else(|| panic!("{rounds:#?}"));
+    let row = changed.lines().find(|line| line.starts_with("changed ")).unwrap();
+    assert!(row.contains("/small") && row.contains(" +4"), "{changed}");
+    // The rows above it stay where they are.
+    let first = |round: &str| round.lines().skip(1).take(9).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(first(changed), first(&rounds[0]));
+}
+
+/// Starts a command on a terminal of 80x24, makes that 60x8 after the first picture, and prints both pictures.
+const RESIZED: &str = r#"import fcntl, os, pty, select, struct, sys, termios, time
+child, terminal = pty.fork()
+if child == 0:
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
+    os.execv(sys.argv[1], sys.argv[1:])
+shown = b''
+def settle(count):
+    global shown
+    end = time.monotonic() + 20
+    while time.monotonic() < end and shown.count(b'\x1b[J') < count:
+        if select.select([terminal], [], [], 0.02)[0]: shown += os.read(terminal, 65536)
+settle(1)
+fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 8, 60, 0, 0))
+settle(2)
+time.sleep(0.2)
+while select.select([terminal], [], [], 0)[0]: shown += os.read(terminal, 65536)
+os.write(terminal, b'q')
+print('\f'.join(part.replace('\r', '') for part in shown.decode().split('\x1b[H')[1:]))
+"#;
+
+#[test]
+fn another_size_of_the_terminal_is_obeyed_at_once() {
+    if !common::has("python3", "python3") {
+        return;
+    }
+    let folder = tempfile::tempdir_in(memory()).unwrap();
+    let paths: Vec<_> = (0..30).map(|place| folder.path().join(format!("file-{place}"))).collect();
+    paths.iter().for_each(|path| std::fs::write(path, "x").unwrap());
+    let run = std::process::Command::new("python3")
+        .args(["-c", RESIZED, common::program().to_str().unwrap(), "pcstat", "-w", "600", "--color", "never"])
+        .args(&paths)
+        .envs([("TERM", "xterm"), ("LC_ALL", "C.UTF-8")])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(run.stdout).unwrap() + &String::from_utf8_lossy(&run.stderr);
+    let heights: Vec<usize> = text.trim_end().split('\u{c}').map(|picture| picture.lines().count()).collect();
+    assert_eq!(heights, [24, 8], "{text}");
+}
+
+#[test]
+fn a_histogram_is_whole_beside_the_changes_of_its_row() {
+    if !common::has("python3", "python3") {
+        return;
+    }
+    let known = known_file(&memory(), 40 * page_size().bytes(), runs(&[(0, 40)]));
+    let path = known.file.path().to_str().unwrap();
+    for columns in [60, 80, 120] {
+        let rounds = rounds(columns, ["", ""], &["pcstat", "--histo", path, "/proc/self/exe"]);
+        let rows = rounds.iter().flat_map(|round| round.lines()).filter(|line| line.contains('█'));
+        let bars = |row: &str| row.split_whitespace().find(|word| word.contains('█')).unwrap().to_owned();
+        for row in rows {
+            assert!(row.chars().count() <= columns && !bars(row).contains('…'), "{columns}: {row}");
+            assert!(bars(row).chars().count() >= 10, "{columns}: {row}");
+        }
     }
 }
 

@@ -279,6 +279,7 @@ impl AnswerArgs {
             captured: None,
             is_brief: screen::is_terminal(),
             is_dense: false,
+            is_marked: false,
             line_feeds: false,
         }
     }
@@ -336,8 +337,9 @@ impl AnswerArgs {
         if query.every.is_some() {
             report.take_terminal(is_full_screen);
         }
-        let has_heading = !presentation.no_heading;
-        let full_screen = || Box::new(FullScreen::new(report.last.clone(), has_heading));
+        let presentation = Presentation { is_marked: is_full_screen, ..presentation };
+        report.screen.borrow_mut().has_heading = !presentation.no_heading;
+        let full_screen = || Box::new(FullScreen::new(report.screen.clone()));
         let out = if is_full_screen { full_screen() } else { place.writer() };
         let mut sink = Noticing::new((self.format().sink)(presentation, out));
         let done = execute(query, source, &mut sink, report);

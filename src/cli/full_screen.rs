@@ -8,28 +8,58 @@ use terminal_size::terminal_size_of;
 use unicode_width::UnicodeWidthChar;
 
 use super::screen::has_unicode;
-use crate::render::wrapped;
-
-/// The last failure, as one line; empty if there was none.
-pub(super) type LastLine = Rc<RefCell<String>>;
+use crate::render::{LineKind, wrapped};
 
 /// Takes the alternate screen and hides the cursor.
 pub(super) const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l";
 /// Gives both back.
 pub(super) const LEAVE: &[u8] = b"\x1b[?25h\x1b[?1049l";
 
-/// Draws what is written between two flushes on the whole screen. The first lines stay, which include the header; if
-/// there are more than fit, the last line says how many. A line that is too wide loses its end, because a wrapped one
-/// would push the header off. The last failure is a line below the heading.
+/// What is on the alternate screen, which is drawn again if the terminal gets another size.
+#[derive(Default)]
+pub(crate) struct Screen {
+    /// The last failure or note, as one line; empty if there was none.
+    pub(super) message: String,
+    /// Whether the first line of a round says what it is about, and when it was read.
+    pub(super) has_heading: bool,
+    round: Vec<u8>,
+    /// The columns and rows for which it was drawn.
+    size: (usize, usize),
+}
+
+pub(super) type SharedScreen = Rc<RefCell<Screen>>;
+
+impl Screen {
+    fn draw(&mut self, size: (usize, usize)) -> io::Result<()> {
+        self.size = size;
+        let message = wrapped(&self.message, size.0);
+        let lines = Round::new(&self.round, self.has_heading).fitted(message, size.1);
+        let mut out = io::stdout().lock();
+        out.write_all(&screen(lines, size.0, has_unicode()))?;
+        out.flush()
+    }
+
+    /// Draws the last round again if the terminal has another size now.
+    pub(super) fn redraw_if_resized(&mut self) -> io::Result<()> {
+        let size = terminal_size();
+        if self.round.is_empty() || size == self.size { Ok(()) } else { self.draw(size) }
+    }
+}
+
+fn terminal_size() -> (usize, usize) {
+    terminal_size_of(io::stdout()).map_or((80, 24), |(width, height)| (width.0.into(), height.0.into()))
+}
+
+/// Draws what is written between two flushes on the whole screen. A line that is too wide loses its end, because a
+/// wrapped one would push the header off.
 pub(crate) struct FullScreen {
     round: Vec<u8>,
-    last: LastLine,
-    has_heading: bool,
+    screen: SharedScreen,
 }
 
 impl FullScreen {
-    pub(crate) fn new(last: LastLine, has_heading: bool) -> FullScreen {
-        FullScreen { round: Vec::new(), last, has_heading }
+    pub(crate) fn new(screen: SharedScreen) -> FullScreen {
+        FullScreen { round: Vec::new(), screen }
     }
 }
 
@@ -44,35 +74,155 @@ impl Write for FullScreen {
         if round.is_empty() {
             return Ok(());
         }
+        let mut screen = self.screen.borrow_mut();
+        screen.round = round;
         // The terminal may have another size in every round.
-        let size = terminal_size_of(io::stdout());
-        let (columns, rows) = size.map_or((80, 24), |(width, height)| (width.0.into(), height.0.into()));
-        let last = wrapped(&self.last.borrow(), columns).join("\n");
-        let mut out = io::stdout().lock();
-        out.write_all(&screen(&with_line(&round, &last, self.has_heading), (columns, rows), has_unicode()))?;
-        out.flush()
+        screen.draw(terminal_size())
     }
 }
 
-/// The round with another line: below its first one, or else above all of them.
-fn with_line(round: &[u8], line: &str, below_first: bool) -> Vec<u8> {
-    let text = round.strip_prefix(b"\n").unwrap_or(round);
-    let first = text.iter().position(|byte| *byte == b'\n').map_or(text.len(), |end| end + 1);
-    let (above, below) = text.split_at(if below_first { first } else { 0 });
-    let line = if line.is_empty() { String::new() } else { format!("{line}\n") };
-    [above, line.as_bytes(), below].concat()
+/// The lines of a round by what they are.
+#[derive(Default)]
+struct Round {
+    heading: Vec<String>,
+    /// The header, and figures above it.
+    header: Vec<String>,
+    rows: Vec<Row>,
+    total: Vec<String>,
+    below: Vec<String>,
 }
 
-/// The bytes that draw these lines on a screen with so many columns and rows.
-fn screen(round: &[u8], (columns, rows): (usize, usize), unicode: bool) -> Vec<u8> {
-    let round = String::from_utf8_lossy(round.strip_suffix(b"\n").unwrap_or(round));
-    let mut lines: Vec<String> = round.split('\n').map(|line| cut_to(line, columns, unicode)).collect();
-    if lines.len() > rows {
-        let shown = rows.saturating_sub(1);
-        let more = format!("({} more lines; --top N shows fewer rows)", lines.len() - shown);
-        lines.truncate(shown);
-        lines.push(cut_to(&more, columns, unicode));
+#[derive(Default)]
+struct Row {
+    lines: Vec<String>,
+    has_changed: bool,
+}
+
+/// The part of the screen that the messages, the total and what is below it may each take from the rows.
+const PART: usize = 4;
+
+impl Round {
+    fn new(text: &[u8], has_heading: bool) -> Round {
+        let text = String::from_utf8_lossy(text);
+        let text = text.strip_prefix('\n').unwrap_or(&text);
+        let mut round = Round::default();
+        for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
+            let (kind, line) = LineKind::of(line);
+            if matches!(kind, Some(LineKind::Row | LineKind::ChangedRow)) {
+                round.rows.push(Row { lines: Vec::new(), has_changed: kind == Some(LineKind::ChangedRow) });
+            }
+            let of_row = round.rows.last_mut().map(|row| &mut row.lines);
+            let lines = match kind {
+                None if has_heading && round.heading.is_empty() => &mut round.heading,
+                None => &mut round.header,
+                Some(LineKind::Total) => &mut round.total,
+                Some(LineKind::Below) => &mut round.below,
+                Some(_) => of_row.unwrap_or(&mut round.header),
+            };
+            lines.push(line.to_owned());
+        }
+        round
     }
+
+    /// At most so many lines, with those of messages below the heading. The header, a row and the total come before
+    /// messages and what is below the table. If something is not shown, the last line says how much.
+    fn fitted(mut self, mut messages: Vec<String>, height: usize) -> Vec<String> {
+        let parts = [&self.heading, &messages, &self.header, &self.total, &self.below];
+        let others: usize = parts.iter().map(|lines| lines.len()).sum();
+        let of_rows: usize = self.rows.iter().map(|row| row.lines.len()).sum();
+        let mut last = None;
+        if of_rows + others > height {
+            let of_first = self.rows.first().map_or(0, |row| row.lines.len());
+            let mut room = Room { left: height.saturating_sub(1), hidden: 0 };
+            room.keep_first(&mut self.heading, height);
+            room.keep_first(&mut self.header, height);
+            room.left = room.left.saturating_sub(of_first);
+            room.keep_last(&mut self.total, height / PART);
+            let part = (height / PART).max(room.left.saturating_sub(of_rows - of_first));
+            room.keep_first(&mut messages, part);
+            room.keep_first(&mut self.below, part);
+            let (rows, changed) = self.choose_rows(room.left + of_first);
+            last = Some(more_line(rows, changed, room.hidden));
+        }
+        let rows = self.rows.into_iter().flat_map(|row| row.lines);
+        let above = [self.heading, messages, self.header].into_iter().flatten();
+        above.chain(rows).chain(self.total).chain(self.below).chain(last).collect()
+    }
+
+    /// Keeps the first rows that have room on so many lines. If some of the others changed, these have the lower half.
+    /// Returns how many rows are left out, and how many of them changed.
+    fn choose_rows(&mut self, room: usize) -> (usize, usize) {
+        // Of a row that is higher than the screen, the end is cut.
+        if let Some(first) = self.rows.first_mut() {
+            first.lines.truncate(room);
+        }
+        let mut left = room;
+        let mut takes = |row: &Row, least: usize| {
+            let fits = row.lines.len() + least <= left;
+            left -= if fits { row.lines.len() } else { 0 };
+            fits
+        };
+        let upper = self.rows.iter().take_while(|row| takes(row, room / 2)).count();
+        let mut is_shown: Vec<bool> = (0..self.rows.len()).map(|place| place < upper).collect();
+        for has_changed in [true, false] {
+            let rows =
+                self.rows.iter().zip(&mut is_shown).filter(|(row, shown)| row.has_changed == has_changed && !**shown);
+            for (row, shown) in rows {
+                *shown = takes(row, 0);
+                if !*shown {
+                    break;
+                }
+            }
+        }
+        let hidden = || self.rows.iter().zip(&is_shown).filter(|(_, shown)| !**shown);
+        let counts = (hidden().count(), hidden().filter(|(row, _)| row.has_changed).count());
+        let mut shown = is_shown.into_iter();
+        self.rows.retain(|_| shown.next() == Some(true));
+        counts
+    }
+}
+
+/// The lines of a screen that are not given away yet, and how many did not get one.
+struct Room {
+    left: usize,
+    hidden: usize,
+}
+
+impl Room {
+    /// How many of these lines are kept: at most so many, but one if there is any room.
+    fn give(&mut self, lines: &[String], most: usize) -> usize {
+        let given = lines.len().min(most.max(1)).min(self.left);
+        self.left -= given;
+        given
+    }
+
+    fn keep_first(&mut self, lines: &mut Vec<String>, most: usize) {
+        let given = self.give(lines, most);
+        self.hidden += lines.len() - given;
+        lines.truncate(given);
+    }
+
+    /// The same from the end: the rule above a total goes before the total. It does not count as hidden.
+    fn keep_last(&mut self, lines: &mut Vec<String>, most: usize) {
+        let given = self.give(lines, most);
+        lines.drain(..lines.len() - given);
+    }
+}
+
+/// The last line if not everything is shown.
+fn more_line(rows: usize, changed: usize, lines: usize) -> String {
+    let changed = if changed > 0 { format!("{changed} changed") } else { "none changed".to_owned() };
+    let more = |count: usize, what: &str| format!("{count} more {what}{}", if count == 1 { "" } else { "s" });
+    match (rows, lines) {
+        (0, _) => format!("({})", more(lines, "line")),
+        (_, 0) => format!("({}, {changed}; see --filter and --sort)", more(rows, "row")),
+        _ => format!("({}, {changed}; {})", more(rows, "row"), more(lines, "line")),
+    }
+}
+
+/// The bytes that draw these lines on a screen with so many columns.
+fn screen(lines: Vec<String>, columns: usize, unicode: bool) -> Vec<u8> {
+    let mut lines: Vec<String> = lines.iter().map(|line| cut_to(line, columns, unicode)).collect();
     // What was there before is cleared before a line is written: behind one that fills its row, the cursor is still on
     // its last letter.
     let last = lines.pop().unwrap_or_default();
@@ -112,12 +262,26 @@ fn cut_to(line: &str, columns: usize, unicode: bool) -> String {
 mod tests {
     use super::*;
 
-    fn lines(round: &[u8], rows: usize) -> Vec<String> {
+    fn lines(round: &str, rows: usize) -> Vec<String> {
         lines_with("", true, round, rows)
     }
 
-    fn lines_with(last: &str, below_first: bool, round: &[u8], rows: usize) -> Vec<String> {
-        let text = String::from_utf8(screen(&with_line(round, last, below_first), (60, rows), true)).unwrap();
+    /// The lines on a screen with so many rows. In `round`, a row begins with `=`, one that changed with `*`, the total
+    /// with `T`, and a line below it with `B`.
+    fn lines_with(message: &str, has_heading: bool, round: &str, rows: usize) -> Vec<String> {
+        let marked = |line: &str| {
+            let kind = match line.as_bytes().first() {
+                Some(b'=') => LineKind::Row,
+                Some(b'*') => LineKind::ChangedRow,
+                Some(b'T') => LineKind::Total,
+                Some(b'B') => LineKind::Below,
+                _ => return line.to_owned(),
+            };
+            String::from_utf8(kind.marked(line.as_bytes())).unwrap()
+        };
+        let round: String = round.split_inclusive('\n').map(marked).collect();
+        let fitted = Round::new(round.as_bytes(), has_heading).fitted(wrapped(message, 60), rows);
+        let text = String::from_utf8(screen(fitted, 60, true)).unwrap();
         let text = text.strip_prefix("\x1b[H").unwrap();
         let line =
             |line: &str| ["\x1b[K", "\x1b[J"].iter().find_map(|clear| line.strip_prefix(clear)).unwrap().to_owned();
@@ -131,20 +295,39 @@ mod tests {
         assert_eq!(cut_to("日本語", 5, false), "日本~");
         assert_eq!(cut_to("\x1b[31m12345\x1b[0m", 5, true), "\x1b[31m12345\x1b[0m");
         assert_eq!(cut_to("1\x1b[31m23456\x1b[0m", 3, true), "1\x1b[31m2…\x1b[0m");
-        assert_eq!(lines(&b"x".repeat(90), 1), ["x".repeat(59) + "…"]);
+        assert_eq!(lines(&"x".repeat(90), 1), ["x".repeat(59) + "…"]);
     }
 
     #[test]
-    fn what_fits_is_shown_and_the_header_stays() {
-        assert_eq!(lines(b"\nheader\none\ntwo\n", 3), ["header", "one", "two"]);
-        assert_eq!(lines(b"header\none\ntwo\n", 2), ["header", "(2 more lines; --top N shows fewer rows)"]);
+    fn what_fits_is_shown_and_the_header_and_the_total_stay() {
+        assert_eq!(lines("\nheading\nheader\n=1\n=2\n", 4), ["heading", "header", "=1", "=2"]);
+        let more = |rows: usize| format!("({rows} more rows, none changed; see --filter and --sort)");
+        let round = "heading\nheader\n=1\n=2\n=3\n=4\nT rule\nT total\nB legend\n";
+        assert_eq!(lines(round, 7), ["heading", "header", "=1", "=2", "T total", "B legend", &more(2)]);
+        assert_eq!(lines(round, 4), ["heading", "header", "=1", "(3 more rows, none changed; 1 more line)"]);
     }
 
     #[test]
-    fn the_last_failure_is_below_the_heading() {
+    fn rows_that_changed_come_into_view_or_are_counted() {
+        let rows: String = (0..10).map(|row| format!("{}{row}\n", if row > 6 { '*' } else { '=' })).collect();
+        let shown = lines(&format!("heading\nheader\n{rows}T total\n"), 8);
+        let more = "(6 more rows, 1 changed; see --filter and --sort)";
+        assert_eq!(shown, ["heading", "header", "=0", "=1", "*7", "*8", "T total", more]);
+        let shown = lines(&format!("heading\nheader\n{}", rows.replacen("*8", "=8", 1)), 9);
+        assert_eq!(shown[2..8], ["=0", "=1", "=2", "=3", "*7", "*9"]);
+        assert!(shown[8].starts_with("(4 more rows, none changed; "), "{shown:?}");
+    }
+
+    #[test]
+    fn messages_are_below_the_heading_and_leave_room_for_the_table() {
         let failure = "rmap: x: not found";
-        assert_eq!(lines_with(failure, true, b"\nheading\none\n", 9), ["heading", failure, "one"]);
-        assert_eq!(lines_with(failure, false, b"one\n", 9), [failure, "one"]);
-        assert_eq!(lines_with(failure, true, b"heading\n", 9), ["heading", failure]);
+        assert_eq!(lines_with(failure, true, "\nheading\n=1\n", 9), ["heading", failure, "=1"]);
+        assert_eq!(lines_with(failure, false, "=1\n", 9), [failure, "=1"]);
+        assert_eq!(lines_with(failure, true, "heading\n", 9), ["heading", failure]);
+        let long = "word ".repeat(60);
+        let shown = lines_with(&long, true, "heading\nheader\nrule\n=1\nT rule\nT total\n", 6);
+        assert_eq!(shown, ["heading", "header", "rule", "=1", "T total", "(5 more lines)"]);
+        let shown = lines_with(&long, true, "heading\nheader\nrule\n=1\n=2\n", 7);
+        assert_eq!((shown[0].as_str(), shown[2].as_str(), shown[6].as_str()), ("heading", "header", "(4 more lines)"));
     }
 }

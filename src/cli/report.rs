@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::full_screen::LastLine;
+use super::full_screen::SharedScreen;
 use super::progress::ProgressLine;
 use super::screen;
 use super::signals::{GLANCE, Signals};
@@ -72,8 +72,8 @@ pub(crate) struct Report {
     terminal: Option<Terminal>,
     /// What is printed when the alternate screen is left.
     deferred: Vec<Error>,
-    /// The last of them, which the alternate screen shows.
-    pub(crate) last: LastLine,
+    /// The alternate screen, which shows the last of them.
+    pub(crate) screen: SharedScreen,
 }
 
 impl Report {
@@ -100,7 +100,7 @@ impl Report {
                     0 => String::new(),
                     more => format!(" (and {more} more, shown at the end)"),
                 };
-                self.last.replace(Report::line(error) + &earlier);
+                self.screen.borrow_mut().message = Report::line(error) + &earlier;
                 self.deferred.push(error.clone());
             }
             _ => self.progress.suspend(|| Report::print(error)),
@@ -114,6 +114,9 @@ impl Report {
             if self.terminal.as_mut().is_some_and(Terminal::is_end) {
                 return Err(Stop::Enough);
             }
+            if self.terminal.as_ref().is_some_and(Terminal::is_full_screen) {
+                self.screen.borrow_mut().redraw_if_resized().map_err(Stop::Output)?;
+            }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
@@ -126,7 +129,8 @@ impl Report {
         screen::complain(&Report::line(error));
     }
 
-    fn line(error: &Error) -> String {
+    /// A failure or a note, as one line.
+    pub(super) fn line(error: &Error) -> String {
         // An archive is unpacked to a place that says nothing.
         let named = match error.subject() {
             Subject::Path(path) => path_in_archive(path).map(|path| error.clone().about(Subject::Path(path))),

@@ -16,6 +16,8 @@ mod lines;
 #[cfg(feature = "cli")]
 mod local_time;
 #[cfg(feature = "cli")]
+mod marks;
+#[cfg(feature = "cli")]
 mod paint;
 #[cfg(feature = "cli")]
 mod strip;
@@ -30,6 +32,8 @@ pub use csv::CsvSink;
 pub use json::{JsonLinesSink, JsonSink};
 #[cfg(feature = "cli")]
 pub(crate) use layout::{wrapped, wrapped_as_it_is};
+#[cfg(feature = "cli")]
+pub(crate) use marks::LineKind;
 #[cfg(feature = "cli")]
 pub use strip::StripStyle;
 #[cfg(feature = "cli")]
@@ -163,6 +167,9 @@ pub struct Presentation {
     pub is_brief: bool,
     /// Whether a table has neither rules nor lines about the whole answer, because it is one of several on a screen.
     pub is_dense: bool,
+    /// Whether each line of a repeated table below its header begins with a mark that says what it is, for a screen
+    /// that may have room for some of them only.
+    pub is_marked: bool,
     /// Whether CSV lines end in LF, as in pcstat's `--terse`, instead of CR LF.
     pub line_feeds: bool,
 }
@@ -197,6 +204,7 @@ impl Default for Presentation {
             captured: None,
             is_brief: false,
             is_dense: false,
+            is_marked: false,
             line_feeds: false,
         }
     }

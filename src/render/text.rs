@@ -11,6 +11,7 @@ use super::fit::{Measured, Needed};
 use super::layout::{Held, Layout, Texts, cut, display_width, item, parts_fitted, paths_fitted, wrapped};
 use super::lines::{Lines, cell_text, label_place, total_figures, total_texts};
 use super::local_time::write_local_time;
+use super::marks::LineKind;
 use super::paint::painted;
 use super::strip::{StripStyle, legend};
 use super::{Head, Presentation, RowWriter, Sink, TotalStyle, cell_of};
@@ -164,10 +165,31 @@ impl<'w> TextSink<'w> {
             lines.write_line(&mut self.out, &titles)?;
         }
         for row in std::mem::take(&mut self.held) {
-            lines.write_held(&mut self.out, &row)?;
+            let mut text = Vec::new();
+            lines.write_held(&mut text, &row)?;
+            self.write_marked(self.kind_of(&row), &text)?;
         }
         self.settled = Some(lines);
         Ok(())
+    }
+
+    /// What a row is: one of a repeated table may have changed.
+    fn kind_of(&self, row: &Held) -> LineKind {
+        let fate = self.columns().iter().position(|column| column.id == "fate");
+        let has_changed = fate.and_then(|place| row.texts.get(place)).is_some_and(|text| !text.is_empty());
+        if has_changed { LineKind::ChangedRow } else { LineKind::Row }
+    }
+
+    /// Writes whole lines, with marks if the screen needs them.
+    fn write_marked(&mut self, kind: LineKind, lines: &[u8]) -> io::Result<()> {
+        match self.presentation.is_marked {
+            true => self.out.write_all(&kind.marked(lines)),
+            false => self.out.write_all(lines),
+        }
+    }
+
+    fn write_marked_lines(&mut self, kind: LineKind, lines: &[String]) -> io::Result<()> {
+        lines.iter().try_for_each(|line| self.write_marked(kind, format!("{line}\n").as_bytes()))
     }
 
     /// Draws all rows for a terminal.
@@ -190,12 +212,14 @@ impl<'w> TextSink<'w> {
             }
             let row = rows.next();
             // The rule under the header is repeated above the total.
+            let mut text = Vec::new();
             if let Some(rule) = rule.as_ref().filter(|_| row.is_none() && !self.presentation.is_dense) {
-                writeln!(self.out, "{rule}")?;
+                writeln!(text, "{rule}")?;
             }
-            writeln!(self.out, "{}", painted(&line).trim_end())?;
+            writeln!(text, "{}", painted(&line).trim_end())?;
             let prose = |place: usize| row.and_then(|row| row.texts.get(place)).cloned().unwrap_or_default();
-            self.layout.write_prose(&mut self.out, &columns, prose)?;
+            self.layout.write_prose(&mut text, &columns, prose)?;
+            self.write_marked(row.map_or(LineKind::Total, |row| self.kind_of(row)), &text)?;
         }
         Ok(())
     }
@@ -209,7 +233,7 @@ impl<'w> TextSink<'w> {
         match self.columns().iter().find_map(marks).filter(|_| self.has_strips && !self.presentation.no_header) {
             Some(marks) => {
                 let width = self.presentation.terminal_width.map_or(usize::MAX, usize::from);
-                wrapped(&legend(marks, self.strips), width).iter().try_for_each(|line| writeln!(self.out, "{line}"))
+                self.write_marked_lines(LineKind::Below, &wrapped(&legend(marks, self.strips), width))
             }
             None => Ok(()),
         }
@@ -224,7 +248,7 @@ impl<'w> TextSink<'w> {
                 false if display_width(text.as_bytes()) <= width => vec![text],
                 false => wrapped(&paths_fitted(&text, width, self.presentation.unicode), width),
             };
-            lines.iter().try_for_each(|line| writeln!(self.out, "{line}"))?;
+            self.write_marked_lines(LineKind::Below, &lines)?;
         }
         Ok(())
     }
@@ -339,13 +363,15 @@ impl Sink for TextSink<'_> {
                 self.settle()?;
             }
             if let (Some(lines), Some(texts)) = (&self.settled, &texts) {
-                lines.write_line(&mut self.out, texts)?;
+                let mut text = Vec::new();
+                lines.write_line(&mut text, texts)?;
+                self.write_marked(LineKind::Total, &text)?;
             }
         }
         if let (Some(total), TotalStyle::Line(labels)) = (total, style) {
             let width = self.presentation.terminal_width.map_or(usize::MAX, usize::from);
             let lines = parts_fitted(total_figures(total, labels, self.presentation.unit), width);
-            lines.iter().try_for_each(|line| writeln!(self.out, "{line}"))?;
+            self.write_marked_lines(LineKind::Total, &lines)?;
         }
         self.settled = None;
         if self.holds_all() {
@@ -364,7 +390,7 @@ impl Sink for TextSink<'_> {
         // A table among others says nothing about all of its rows, and one without titles is for a program.
         let says_when = self.has_answer && !(self.presentation.is_dense || self.presentation.no_header);
         if let Some(line) = self.presentation.captured_line().filter(|_| says_when) {
-            writeln!(self.out, "{line}")?;
+            self.write_marked_lines(LineKind::Below, &[line])?;
         }
         self.out.flush()
     }
