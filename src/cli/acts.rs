@@ -119,10 +119,25 @@ const USUAL_SIZE: Bytes = Bytes(64 << 20);
 const SIZE_OF_STACK: Bytes = Bytes(4 << 20);
 
 impl ActsArgs {
+    /// The options that were typed.
+    pub(super) fn typed(&self) -> impl Iterator<Item = &'static str> {
+        let options = [
+            (self.acts.is_some(), "--acts"),
+            (self.kind.is_some(), "--kind"),
+            (!self.compare.is_empty(), "--compare"),
+            (self.pattern.is_some(), "--pattern"),
+            (self.write, "--write"),
+            (self.read, "--read"),
+            (self.advice.is_some(), "--advice"),
+            (self.rate.is_some(), "--rate"),
+            (self.step, "--step"),
+        ];
+        options.into_iter().filter(|(typed, _)| *typed).map(|(_, option)| option)
+    }
+
     /// Whether any of the options was typed.
     pub(super) fn is_typed(&self) -> bool {
-        let manner = self.pattern.is_some() || self.write || self.read || self.advice.is_some() || self.rate.is_some();
-        self.acts.is_some() || self.kind.is_some() || !self.compare.is_empty() || manner || self.step
+        self.typed().next().is_some()
     }
 
     fn kinds(&self) -> Result<Vec<Kind>, Stop> {

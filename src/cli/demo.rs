@@ -97,8 +97,16 @@ impl Run for DemoArgs {
 
     fn run(self, configured: &Configured, report: &mut Report) -> Done {
         if !self.command.is_empty() {
-            let is_own = self.size.is_some() || self.file.is_some() || self.keep || self.hold || self.acts.is_typed();
-            refuse_if(is_own, "COMMAND", "the other options of demo are about memory that rmap itself maps")?;
+            let own = [
+                (self.size.is_some(), "--size"),
+                (self.file.is_some(), "--file"),
+                (self.keep, "--keep"),
+                (self.hold, "--hold"),
+            ];
+            let own = own.into_iter().filter(|(typed, _)| *typed).map(|(_, option)| option);
+            let typed: Vec<&str> = own.chain(self.acts.typed()).collect();
+            let why = "it is about memory that rmap itself maps, and not for a COMMAND";
+            refuse_if(!typed.is_empty(), &typed.join(", "), why)?;
             return trace(self.command, &FollowArgs::default(), &self.answer, &configured.for_other_rows(), report);
         }
         refuse_if(
@@ -176,14 +184,19 @@ fn introduce(demo: &Demo, size: Bytes, unit: SizeUnit) -> Done {
         SizeUnit::Bytes => "Sizes are in bytes.",
         SizeUnit::Human => "Sizes are rounded down to one decimal.",
     };
-    let size = counted(size.0, "byte", "bytes");
+    let (size, soft) = (counted(size.0, "byte", "bytes"), soft_break());
     let text = format!(
-        "pid {} maps {} ({size}), shared and writable,\nand fills it: byte i becomes i % 128. {unit}\n\
+        "pid {} maps {} ({size}), shared and writable,{soft}and fills it: byte i becomes i % 128. {unit}\n\
          Rss and Pss: the mapping, from smaps. Cached and Percent: the page cache.\n\n",
         demo.pid(),
         path_text(demo)
     );
     write_text(&text)
+}
+
+/// The end of a line of prose that is divided to have room on 80 columns: a terminal with fewer divides it elsewhere.
+fn soft_break() -> char {
+    if screen::terminal_width().is_some_and(|width| width < 80) { ' ' } else { '\n' }
 }
 
 /// Writes prose, wrapped to the terminal if there is one.
@@ -199,7 +212,7 @@ fn path_text(demo: &Demo) -> String {
 
 /// Says whether both views agreed at every step, not only at the last one.
 fn write_verdict(last: &Observation, different: Option<&Observation>, meddling: Option<&Error>) -> Done {
-    let mut out = Vec::new();
+    let (mut out, soft) = (Vec::new(), soft_break());
     match different {
         None => {
             let (rss, page) = (last.views.usage.rss, last.views.file.page_size);
@@ -207,7 +220,7 @@ fn write_verdict(last: &Observation, different: Option<&Observation>, meddling: 
             let kib = rss.kib();
             writeln!(
                 out,
-                "\nBoth views agree: {kib} KiB mapped (Rss) are {kib} KiB of page cache,\nthe same {pages}."
+                "\nBoth views agree: {kib} KiB mapped (Rss) are {kib} KiB of page cache,{soft}the same {pages}."
             )?;
         }
         Some(seen) => write_difference(&mut out, seen, last)?,
@@ -220,7 +233,7 @@ fn write_verdict(last: &Observation, different: Option<&Observation>, meddling: 
         writeln!(out, "But {}.", error_line(error))?;
     } else if missing > 0 {
         let missing = counted(missing, "of the filled bytes is", "of the filled bytes are");
-        writeln!(out, "{missing} no longer in RAM:\nthe kernel has written and reclaimed the pages.")?;
+        writeln!(out, "{missing} no longer in RAM:{soft}the kernel has written and reclaimed the pages.")?;
     }
     write_text(&String::from_utf8_lossy(&out))
 }
