@@ -251,7 +251,7 @@ fn every_view_fits_a_terminal_of_60_columns_and_keeps_its_main_figure() {
         (format!("pid --proc-root {root} 7 123456 --merge"), "Rss"),
         (format!("pid --proc-root {root} 7"), "Rss"),
         (format!("pid --proc-root {root} -x 7"), "RSS"),
-        (format!("pid --proc-root {root} --summary 7"), "Amount"),
+        (format!("pid --proc-root {root} --summary 7"), "KiB"),
         (format!("pid -d {pid}"), "Kbytes"),
         (format!("pid --cache {pid}"), "Cached"),
         (format!("pid --cache --by file {pid}"), "Cached"),
@@ -359,25 +359,39 @@ fn the_explanations_of_a_summary_are_never_cut() {
     }
     assert_snapshot!(picture(60).lines().take(5).collect::<Vec<_>>().join("\n"), @r#"
     7:   /usr/bin/one-program --with-an-option=that-is-long and…
-    Part            Amount % Rss Meaning
+    Part               KiB % Rss Meaning
     ───────────────────────────────────────────────────────────
     resident      37037034 100.0 in RAM and mapped here (Rss)
     proportional  37037034 100.0 shared pages divided (Pss)
     "#);
     assert_snapshot!(picture(80).lines().take(5).collect::<Vec<_>>().join("\n"), @r#"
     7:   /usr/bin/one-program --with-an-option=that-is-long and-an-operand
-    Part             Amount  % Rss            Meaning
+    Part                KiB  % Rss            Meaning
     ────────────────────────────────────────────────────────────────────────
     resident       37037034  100.0  ████████  in RAM and mapped here (Rss)
     proportional   37037034  100.0  ████████  shared pages divided (Pss)
     "#);
     assert_snapshot!(picture(40).lines().take(5).collect::<Vec<_>>().join("\n"), @r#"
     7:   /usr/bin/one-program --with-an-opt…
-    Part             Amount  % Rss
+    Part                KiB  % Rss
     ────────────────────────────────────────
     resident       37037034  100.0  ████████
       in RAM and mapped here (Rss)
     "#);
+}
+
+#[test]
+fn prose_is_divided_for_its_terminal() {
+    if !is_as_in_the_pictures() {
+        return;
+    }
+    for columns in [60, 80] {
+        let text = on_a_terminal(columns, Path::new("/"), "demo --size 1M");
+        assert_fits(columns, "demo", &text);
+        // What is already divided for 80 columns is not divided once more.
+        assert_eq!(text.contains("KiB of page cache,\nthe same 256 pages."), columns == 80, "{text}");
+        assert!(!text.lines().any(|line| line == "cache,"), "{text}");
+    }
 }
 
 #[test]
@@ -457,7 +471,7 @@ fn the_figures_of_a_process_that_may_not_be_read_fit_the_terminal() {
         assert_fits(columns, "pid", &text);
         let words: Vec<&str> = text.split_whitespace().collect();
         let last = words.iter().position(|word| *word == "hugetlbpages").unwrap_or_else(|| panic!("{text}"));
-        assert_eq!(words[last + 1], "0", "{text}");
+        assert_eq!(words[last + 1], "0K", "{text}");
     }
 }
 

@@ -417,7 +417,7 @@ fn the_columns_of_a_repeated_table_stay_where_they_are() {
         return;
     }
     for (view, title) in
-        [(&[][..], "Address"), (&["--by", "perm"], "Perm"), (&["--by", "file"], "Mapping"), (&["--summary"], "Amount")]
+        [(&[][..], "Address"), (&["--by", "perm"], "Perm"), (&["--by", "file"], "Mapping"), (&["--summary"], "KiB")]
     {
         for columns in [60, 80, 120] {
             let (machine, paths) = shrinking();

@@ -343,7 +343,10 @@ impl PidArgs {
                 })?),
             };
         let view = View::Fixed(part::DEFAULT);
-        let mut query = Query { by: None, merge: added == Added::All, ..self.answer.query::<Parts>(configured, view)? };
+        let titles = titles_of_amounts(self.answer.unit(configured, SizeUnit::Kib));
+        let answer = self.answer.clone().titled(titles);
+        let mut query = Query { by: None, merge: added == Added::All, ..answer.query::<Parts>(configured, view)? };
+        query.titles = titles;
         let common = match added {
             Added::By(common) => Some(common.id()),
             Added::Process | Added::All => None,
@@ -372,6 +375,15 @@ impl PidArgs {
         let presentation = self.presentation(&root, configured);
         let mut source = PartSource { root, processes, added, smaps: self.smaps.clone() };
         self.answer.answer(&query, &mut source, presentation, report)
+    }
+}
+
+/// The title of the amounts of a summary, which has no total to name the unit.
+fn titles_of_amounts(unit: SizeUnit) -> &'static [(&'static str, &'static str)] {
+    match unit {
+        SizeUnit::Kib => &[("amount", "KiB")],
+        SizeUnit::Bytes => &[("amount", "Bytes")],
+        SizeUnit::Human => &[],
     }
 }
 

@@ -287,6 +287,10 @@ impl<'w> TextSink<'w> {
         let figure = |(key, cell): &(&str, OwnedCell)| {
             let mut text = format!("  {key} ").into_bytes();
             cell.cell().write_text(self.presentation.unit, &mut text);
+            // No other line names the unit.
+            if self.presentation.unit == SizeUnit::Kib && matches!(cell.cell(), Cell::Bytes(_)) {
+                text.push(b'K');
+            }
             String::from_utf8_lossy(&text).into_owned()
         };
         let width = self.presentation.terminal_width.map_or(usize::MAX, usize::from);

@@ -95,7 +95,7 @@ const PARTS: &[Part] = &[
     part("proportional", "shared pages divided (Pss)", |account| account.proportional),
     part("private", "mapped nowhere else (Uss)", |account| account.private),
     part("anonymous", "not in a file: heap, stacks", |account| account.anonymous),
-    part("file", "pages of files", |account| account.file),
+    part("file", "pages of files (code, too)", |account| account.file),
     part("shared_memory", "shared memory, tmpfs, memfd", |account| account.shared_memory),
     part("huge", "in transparent huge pages", |account| account.huge),
     part("locked", "share of what is locked", |account| account.locked),
