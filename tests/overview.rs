@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{NOBODY, Run, capture, command, command_without_lists, mapping, rmap, run, shell};
+use common::{ForEveryone, NOBODY, Run, capture, command, command_without_lists, mapping, rmap, run, shell};
 
 /// The words of the first line after the one that begins with these titles.
 fn first_row(text: &str, titles: &str) -> Vec<String> {
@@ -156,6 +156,20 @@ fn an_ordinary_user_sees_what_may_be_seen() {
     for line in answer.err.lines().filter(|line| line.contains("permission denied")) {
         assert!(line.contains("permission denied: cannot read "), "{line}");
     }
+}
+
+#[test]
+fn messages_on_a_terminal_do_not_push_the_screen_off_it() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    let program = everyone.program();
+    let typed = format!("stty cols 80 rows 24; exec {}", program.display());
+    let script = format!("setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups script -qec '{typed}' /dev/null");
+    let text = shell(&script, &[]).text();
+    assert!(text.lines().count() < 24, "{text}");
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let note =
+        "rmap: not everything could be read: `rmap ps` and `rmap files` say what is missing (root may read more)";
+    assert!(words.ends_with(note), "{text}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::root::{RootArgs, mounted};
 use super::run::{Configured, Done, Listed, Run};
 use super::screen::{self, Place};
 use crate::capture::Wanted;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Subject};
 use crate::join::machine_files::FoundChoice;
 use crate::process::{ProcRoot, ProcessChoice};
 use crate::query::{Default, Host, Query, execute};
@@ -86,8 +86,9 @@ have all columns and options, as has `rmap mem`.";
         let mut parts = self.read(&root, &presentation);
         let next = screen::wrapped_to_terminal(NEXT);
         let captured = presentation.captured_line();
+        let summed_up = if screen::terminal_height().is_some() { sum_up(&parts) } else { SummedUp::default() };
         // The last line is that of the shell.
-        let others = next.lines().count() + captured.iter().count() + 1;
+        let others = next.lines().count() + captured.iter().count() + summed_up.lines + 1;
         let room = screen::terminal_height().map_or(usize::MAX, |height| height.saturating_sub(others));
         let gap = if fit(&mut parts, room) { "\n" } else { "" };
         let mut out = io::stdout().lock();
@@ -99,7 +100,13 @@ have all columns and options, as has `rmap mem`.";
             writeln!(out, "{line}")?;
         }
         writeln!(out, "{next}")?;
-        parts.into_iter().try_for_each(|part| part.report_to(report))
+        match summed_up.note {
+            Some(note) => {
+                report.note(&note);
+                parts.into_iter().try_for_each(|part| part.without_messages().report_to(report))
+            }
+            None => parts.into_iter().try_for_each(|part| part.report_to(report)),
+        }
     }
 }
 
@@ -121,19 +128,24 @@ impl OverviewArgs {
         std::thread::scope(|scope| {
             let files = scope.spawn(move || {
                 let columns = ["cached", "dirty", "mapped", "holders", "path"];
-                Part::answer("cached files", &largest(&columns, "cached"), &mut files, presentation)
+                Part::answer(("files", "cached files"), &largest(&columns, "cached"), &mut files, presentation)
             });
             let groups = scope.spawn(move || {
                 let columns = ["usage", "limit", "working_set", "anon", "processes", "path"];
-                Part::answer("control groups", &largest(&columns, "usage"), &mut groups, presentation)
+                Part::answer(("cgroups", "control groups"), &largest(&columns, "usage"), &mut groups, presentation)
             });
             let processes = scope.spawn(move || {
                 // Without a terminal nothing is cut, and a command line may have thousands of characters.
                 let command = if screen::is_terminal() { "command" } else { "name" };
                 let columns = ["pid", "user", "pss", "uss", "rss", "swap", command];
-                Part::answer("processes", &largest(&columns, Processes::LARGEST_BY), &mut processes, presentation)
+                Part::answer(
+                    ("ps", "processes"),
+                    &largest(&columns, Processes::LARGEST_BY),
+                    &mut processes,
+                    presentation,
+                )
             });
-            let memory = Part::answer("memory", &columns(machine::DEFAULT), &mut memory, presentation);
+            let memory = Part::answer(("mem", "memory"), &columns(machine::DEFAULT), &mut memory, presentation);
             let joined = [processes, files, groups].into_iter().filter_map(|part| part.join().ok());
             std::iter::once(memory).chain(joined).collect()
         })
@@ -156,6 +168,46 @@ fn fit(parts: &mut [Part], room: usize) -> bool {
     has_gaps
 }
 
+/// The most lines of messages below the screen, which then has room for as many rows less.
+const MESSAGES: usize = 3;
+
+/// What is said below the screen about what could not be read.
+#[derive(Default)]
+struct SummedUp {
+    /// It, instead of the messages of the parts.
+    note: Option<Error>,
+    /// How many lines it takes, or these.
+    lines: usize,
+}
+
+/// What is said on a terminal instead of the messages of all parts, if these would push the screen off.
+fn sum_up(parts: &[Part]) -> SummedUp {
+    let text = |error: &Error| Report::line(error);
+    let lines = |text: &str| screen::lines_of_complaint(text).unwrap_or(0);
+    let count = parts.iter().flat_map(Part::messages).map(|error| lines(&text(error))).sum();
+    if count <= MESSAGES {
+        return SummedUp { note: None, lines: count };
+    }
+    let note = note_about(parts);
+    SummedUp { lines: lines(&text(&note)), note: Some(note) }
+}
+
+/// One note for the messages of all parts: which commands say more.
+fn note_about(parts: &[Part]) -> Error {
+    let parts: Vec<&Part> = parts.iter().filter(|part| part.messages().next().is_some()).collect();
+    let is_denied = |error: &Error| error.kind() == ErrorKind::Denied;
+    let why = if parts.iter().any(|part| part.messages().any(is_denied)) { " (root may read more)" } else { "" };
+    let commands: Vec<String> = parts.iter().map(|part| format!("`rmap {}`", part.command)).collect();
+    let (commands, say) = match &commands[..] {
+        [one] => (one.clone(), "says"),
+        [first @ .., last] => (format!("{} and {last}", first.join(", ")), "say"),
+        [] => (String::new(), "say"),
+    };
+    let subject = Subject::Words("not everything could be read".to_owned());
+    let kind = if why.is_empty() { ErrorKind::Refused } else { ErrorKind::Denied };
+    Error::new(subject, kind, format!("{commands} {say} what is missing{why}"))
+}
+
 /// A query for these columns.
 fn columns(ids: &[&str]) -> Query {
     Query { default: Default::Columns(ids.iter().map(|id| (*id).to_owned()).collect()), ..Query::all() }
@@ -168,6 +220,8 @@ fn largest(ids: &[&str], by: &str) -> Query {
 
 /// One part of the screen.
 struct Part {
+    /// The subcommand that has all of it.
+    command: &'static str,
     text: Vec<u8>,
     errors: Vec<Error>,
     notes: Vec<Error>,
@@ -176,9 +230,14 @@ struct Part {
 }
 
 impl Part {
-    fn answer<S: Source>(what: &str, query: &Query, source: &mut S, presentation: &Presentation) -> Part {
-        let mut part =
-            Part { text: Vec::new(), errors: Vec::new(), notes: Vec::new(), is_incomplete: false, done: Ok(()) };
+    fn answer<S: Source>(
+        (command, what): (&'static str, &str),
+        query: &Query,
+        source: &mut S,
+        presentation: &Presentation,
+    ) -> Part {
+        let (text, errors, notes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut part = Part { command, text, errors, notes, is_incomplete: false, done: Ok(()) };
         let mut text = Vec::new();
         let mut sink = TextSink::new(*presentation, Box::new(&mut text));
         part.done = execute(query, source, &mut sink, &mut part);
@@ -194,6 +253,24 @@ impl Part {
 
     fn lines(&self) -> usize {
         memchr::memchr_iter(b'\n', &self.text).count()
+    }
+
+    /// What could not be read.
+    fn messages(&self) -> impl Iterator<Item = &Error> {
+        let failed = if let Err(Stop::Failed(error)) = &self.done { Some(error) } else { None };
+        self.errors.iter().chain(&self.notes).chain(failed)
+    }
+
+    /// The same part if its messages are summed up elsewhere: it is still incomplete.
+    fn without_messages(mut self) -> Part {
+        let has_failed = !self.errors.is_empty() || matches!(self.done, Err(Stop::Failed(_)));
+        self.is_incomplete |= has_failed;
+        self.errors.clear();
+        self.notes.clear();
+        if matches!(self.done, Err(Stop::Failed(_))) {
+            self.done = Ok(());
+        }
+        self
     }
 
     /// Whether everything could be read.
@@ -239,6 +316,7 @@ mod tests {
     /// The first part and three lists with so many lines, after they were fitted into so much room.
     fn fitted(lines: [usize; 3], room: usize) -> (Vec<usize>, bool) {
         let part = |lines: usize| Part {
+            command: "ps",
             text: (0..lines).flat_map(|line| format!("{line}\n").into_bytes()).collect(),
             errors: Vec::new(),
             notes: Vec::new(),

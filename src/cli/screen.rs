@@ -82,6 +82,12 @@ pub(crate) fn complain(lines: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
+/// How many lines of the terminal on standard error these lines take; `None` if it is not a terminal.
+pub(crate) fn lines_of_complaint(lines: &str) -> Option<usize> {
+    let width = width_of(&io::stderr())?.into();
+    Some(lines.split('\n').map(|line| wrapped_as_it_is(line, width).len()).sum())
+}
+
 /// Text whose lines are wrapped between words where they are wider than the terminal, if there is one.
 pub(crate) fn wrapped_to_terminal(text: &str) -> String {
     match terminal_width() {
