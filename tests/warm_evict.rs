@@ -125,6 +125,24 @@ fn mapped_pages_stay_and_the_row_names_who_maps_them() {
 }
 
 #[test]
+fn if_many_processes_hold_pages_the_row_says_what_names_all_of_them() {
+    let folder = disk();
+    let path = file_with_data(folder.path(), 4, &[(0, 4)]);
+    let path = path.to_str().unwrap();
+    let holders: Vec<Running> = std::iter::repeat_with(|| Running::start(command(["lock", "--jsonl", path])))
+        .map(|mut running| {
+            running.row();
+            running
+        })
+        .take(5)
+        .collect();
+    let (_, row) = done("evict", &[path]);
+    let why = row["why"].as_str().unwrap();
+    assert!(why.contains(" and 2 more, which `rmap who` names"), "{why}");
+    holders.into_iter().for_each(|running| assert_eq!(running.end(Signal::SIGINT).0, Some(0)));
+}
+
+#[test]
 fn private_copies_of_pages_do_not_count_as_mapped() {
     let folder = disk();
     let path = file_with_data(folder.path(), 4, &[(0, 4)]);

@@ -129,7 +129,7 @@ fn union(left: &PageRuns, right: &PageRuns) -> PageRuns {
 }
 
 /// Names the first holders of some pages, for one line: `pid 4690 (cat)`, or with how many of them each has:
-/// `pid 4690 (cat: 7), pid 4691 (less: 3) and 3 more`.
+/// `pid 4690 (cat: 7), pid 4691 (less: 3) and 3 more, which `rmap who` names`.
 pub(super) fn in_words(holders: &[Holder], pages_of: fn(&Holder) -> Pages) -> String {
     const NAMED: usize = 3;
     let of_kind: Vec<&Holder> = holders.iter().filter(|holder| pages_of(holder) > Pages(0)).collect();
@@ -143,7 +143,7 @@ pub(super) fn in_words(holders: &[Holder], pages_of: fn(&Holder) -> Pages) -> St
     let named = names.collect::<Vec<_>>().join(", ");
     match of_kind.len().saturating_sub(NAMED) {
         0 => named,
-        more => format!("{named} and {more} more"),
+        more => format!("{named} and {more} more, which `rmap who` names"),
     }
 }
 
