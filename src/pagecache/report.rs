@@ -96,7 +96,8 @@ const NO_PAGES: Absent = Absent::new(Reason::NotApplicable, "it has no pages");
 /// What is not cached of a block device, if pages of it are known that are not marked up to date.
 pub(crate) const BUFFERS: Absent = Absent::new(
     Reason::Unsupported,
-    "more may be cached: of a block device the kernel does not mark every page that is up to date",
+    "more may be cached: of a block device the kernel does not mark every page that is up to date (`rmap files` counts \
+     all that are in memory)",
 );
 
 /// The pages that are not up to date where only `cachestat` could be used and there may be some.

@@ -137,7 +137,8 @@ fn note(tally: &Tally) -> Option<String> {
     if tally.at_least > 0 {
         let devices = counted(tally.at_least, "block device", "block devices");
         parts.push(format!(
-            "of {devices} more may be cached: the kernel does not tell which of its pages are up to date"
+            "of {devices} more may be cached: the kernel does not tell which of its pages are up to date \
+             (`rmap files` counts all that are in memory)"
         ));
     }
     if tally.changed > 0 {

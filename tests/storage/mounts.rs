@@ -477,7 +477,8 @@ fn pages_of_a_mounted_block_device_that_are_not_marked_need_not_be_read() {
     let seen = row(&exact, device).1;
     let unmarked = seen["not_up_to_date_pages"].as_u64().unwrap();
     assert!(unmarked > 0 && seen["uncached"].is_null() && seen["percent"].is_null(), "{seen}");
-    let why = "more may be cached: of a block device the kernel does not mark every page that is up to date";
+    let why = "more may be cached: of a block device the kernel does not mark every page that is up to date (`rmap \
+               files` counts all that are in memory)";
     assert_eq!(seen["note"], why, "{seen}");
     let cached = seen["cached"].as_u64().unwrap();
     let table = rmap(["pcstat", "-n", "-o", "cached,uncached", device.to_str().unwrap()]).good().text();
