@@ -45,7 +45,7 @@ use crate::error::{Error, ErrorKind, Subject};
 use crate::kernel::handle::{Handle, Reader};
 use crate::kernel::whereabouts::locate;
 use crate::process::class::OwnClass;
-use crate::table::{SizeUnit, Stop, did_you_mean};
+use crate::table::{ColumnHead, SizeUnit, Stop, column_meant, did_you_mean};
 
 /// The maximum size of the file.
 const LONGEST: u64 = 1 << 20;
@@ -270,8 +270,8 @@ impl Text<'_> {
             Some(_) => format!("a table cannot show the column '{id}', only --json and --jsonl can"),
             None => format!("unknown column '{}'", name.as_ref()),
         };
-        let shown = columns.iter().filter(|column| !column.kind.is_json_only());
-        let question = did_you_mean(&id, shown.map(|column| &*column.id));
+        let shown: Vec<&ColumnHead> = columns.iter().filter(|column| !column.kind.is_json_only()).collect();
+        let question = column_meant(name.as_ref(), shown.iter().copied());
         let help = format!("`rmap {} --help` lists the columns", subcommand.name);
         Err(self.error(name.span(), why).with_advice(question.unwrap_or(help)))
     }
@@ -343,6 +343,7 @@ mod tests {
                 "config.toml:2: a table cannot show the column 'path_bytes', only --json and --jsonl can; `rmap",
             ),
             ("[pcstat]\ncolumns = [\"status\"]", "config.toml:2: a table cannot show the column 'status'"),
+            ("[pcstat]\ncolumns = ['Reclamed']", "config.toml:2: unknown column 'Reclamed'; did you mean 'evicted"),
             ("[pid]\n\ncolour = 1", "config.toml:3: unknown field `colour`"),
             (
                 "[pid]\ncolumns = ['xyzzy']",
