@@ -92,11 +92,12 @@ fn having(option: &str, command: &str) -> Vec<(&'static Peer, &'static Letter)> 
 }
 
 /// The value that was typed with an option, if it is a valid one. It is a number only if that of the example is one:
-/// a pid may be the next operand.
+/// a pid may be the next operand. A range may begin with its dash.
 fn value_of(option: &str, words: &[OsString], value: Value) -> Option<OsString> {
     let is_number = value.example.starts_with(|letter: char| letter.is_ascii_digit());
     let typed = typed_value(option, words)?;
     let digits = typed.as_encoded_bytes();
+    let digits = digits.strip_prefix(b"-").filter(|_| value.example.contains('-')).unwrap_or(digits);
     let fits =
         if is_number { digits.first().is_some_and(u8::is_ascii_digit) } else { !digits.iter().all(u8::is_ascii_digit) };
     if !fits {
@@ -115,7 +116,7 @@ pub(super) fn typed_value(option: &str, words: &[OsString]) -> Option<OsString> 
             (Some(""), _) => return words.next().cloned(),
             (Some(rest), _) if rest.starts_with('=') => rest.get(1..),
             // One of Go's flags is not several letters.
-            (_, Some(_)) if PEERS.iter().any(|peer| peer.letter(text).is_some()) => None,
+            (_, Some(_)) if PEERS.iter().any(|peer| peer.letter(text).is_some() || peer.has_letters(text)) => None,
             (_, Some(letter)) if text.starts_with('-') && !text.starts_with("--") => {
                 text.split_once(letter).map(|(_, value)| value)
             }

@@ -82,6 +82,45 @@ pub(super) fn only_in(option: &str, subcommands: &[Subcommand]) -> Option<String
     }
 }
 
+/// The line for a long option that was typed with one dash, which the parser takes for letters. With a subcommand, the
+/// option may be one of another.
+pub(super) fn with_one_dash(
+    words: &[OsString],
+    subcommand: Option<&Subcommand>,
+    subcommands: &[Subcommand],
+) -> Option<String> {
+    let known = |subcommand: &Subcommand, name: &str| -> Option<bool> {
+        let parser = parser(subcommand);
+        let is_it = |arg: &&clap::Arg| arg.get_long_and_visible_aliases().is_some_and(|names| names.contains(&name));
+        parser.get_arguments().find(is_it).filter(|arg| !arg.is_hide_set()).map(|arg| arg.get_action().takes_values())
+    };
+    let words: Vec<&OsString> = words.iter().take_while(|word| *word != "--").collect();
+    for (place, word) in words.iter().enumerate() {
+        let Some(option) = word.to_str().and_then(|word| word.strip_prefix('-')) else { continue };
+        // `--sort -dirty` is a column, and so is `-o -dirty` a mistake of another kind.
+        let is_value =
+            place.checked_sub(1).and_then(|before| words.get(before)).is_some_and(|before| *before == "--sort");
+        if option.len() < 3 || option.starts_with('-') || is_value {
+            continue;
+        }
+        let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
+        let own = match subcommand {
+            Some(subcommand) => known(subcommand, name),
+            None => subcommands.iter().find_map(|subcommand| known(subcommand, name)),
+        };
+        let line = format!("unknown option '{}'", escaped(word.as_encoded_bytes()));
+        if let Some(takes_value) = own {
+            let next = words.get(place + 1).filter(|_| takes_value && value.is_none());
+            let value = next.map(|next| format!(" {}", shell_word(next.as_encoded_bytes()))).unwrap_or_default();
+            return Some(asked(line, Some(format!("did you mean '--{}{value}'?", escaped(option.as_bytes())))));
+        }
+        if subcommands.iter().any(|subcommand| known(subcommand, name).is_some()) {
+            return Some(asked(line, only_in(&format!("--{name}"), subcommands).map(|line| line + ".")));
+        }
+    }
+    None
+}
+
 /// What was typed.
 pub(super) enum Typed {
     /// Arguments for the parser, with the name of the program.
@@ -114,7 +153,10 @@ pub(super) fn understand(mut arguments: Vec<OsString>, subcommands: &[Subcommand
                 [word, topic] if word == "help" => return help(&topic.to_string_lossy(), arguments, subcommands),
                 _ => words,
             },
-            None => guess(words, subcommands)?,
+            None => {
+                let line = with_one_dash(&words, None, subcommands).map(|line| pointed(&line, "rmap"));
+                guess(words, subcommands).map_err(|other| line.unwrap_or(other))?
+            }
         },
     };
     arguments.extend(words);
@@ -488,6 +530,26 @@ mod tests {
         assert_eq!(words("--proc-root ./f ps --tree"), "ps --proc-root ./f --tree");
         assert_eq!(words("--no-config --proc-root=./f mem --slab"), "mem --no-config --proc-root=./f --slab");
         assert_eq!(words("--proc-root ./file"), "overview --proc-root ./file");
+    }
+
+    #[test]
+    fn long_options_have_two_dashes() {
+        let line = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let subcommand = SUBCOMMANDS.iter().find(|subcommand| words[0] == subcommand.name);
+            with_one_dash(&words, subcommand, SUBCOMMANDS)
+        };
+        let meant = |typed: &str, meant: &str| Some(format!("unknown option '{typed}'; did you mean '{meant}'?"));
+        assert_eq!(line(&["files", "-top", "3"]), meant("-top", "--top 3"));
+        assert_eq!(line(&["pid", "-top=3", "1"]), meant("-top=3", "--top=3"));
+        assert_eq!(line(&["ps", "-json"]), meant("-json", "--json"));
+        assert_eq!(line(&["-sort", "a b"]), meant("-sort", "--sort 'a b'"));
+        let other = line(&["mem", "-tree"]).unwrap();
+        assert!(other.starts_with("unknown option '-tree'; only rmap ps has it: "), "{other}");
+        for words in [&["pid", "-Xq"][..], &["ps", "--", "-top"], &["files", "--sort", "-dirty"], &["pid", "-t", "-e"]]
+        {
+            assert_eq!(line(words), None, "{words:?}");
+        }
     }
 
     #[test]

@@ -111,7 +111,10 @@ fn parse_and_run(arguments: &[OsString], report: &mut Report) -> Result<Done, cl
     }
     let command = command();
     let asks_briefly = arguments.iter().take_while(|word| *word != "--").any(|word| word == "-h");
-    let command = if asks_briefly { command.mut_subcommands(Subcommand::briefly) } else { command };
+    let command = match asks_briefly {
+        true => command.mut_subcommands(Subcommand::briefly).help_template(run::BRIEF_HELP),
+        false => command,
+    };
     let matches = command.try_get_matches_from(arguments)?;
     match matches.subcommand() {
         Some((name, matches)) => match SUBCOMMANDS.iter().find(|subcommand| subcommand.name == name) {
@@ -216,6 +219,9 @@ fn wrong_usage(line: &str) -> ExitCode {
 /// What is wrong, in one line.
 fn usage_line(error: &clap::Error, subcommand: Option<&Subcommand>, words: &[OsString]) -> String {
     let command = subcommand.map_or("rmap".to_owned(), |subcommand| format!("rmap {}", subcommand.name));
+    if let Some(line) = habits::with_one_dash(words, subcommand, SUBCOMMANDS) {
+        return pointed(&line, &command);
+    }
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         Some(ContextValue::Strings(texts)) => texts.first().cloned(),

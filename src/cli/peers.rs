@@ -363,6 +363,14 @@ impl Peer {
         named.or_else(|| self.letters().find(|letter| letter.names.contains(&SIGNAL) && is_signal(name)))
     }
 
+    /// Whether a word can be several of its letters, none of which takes a value.
+    pub(super) fn has_letters(&self, word: &str) -> bool {
+        let letters = word.strip_prefix('-').filter(|letters| letters.chars().count() > 1).unwrap_or_default();
+        let has = |letter: char| self.letter(&format!("-{letter}")).is_some_and(|found| found.value.is_none());
+        // A digit would be a signal of fuser.
+        !letters.is_empty() && letters.chars().all(|letter| letter.is_ascii_alphabetic() && has(letter))
+    }
+
     /// The words that print its options.
     fn help(&self) -> Vec<OsString> {
         vec!["help".into(), self.name().into()]

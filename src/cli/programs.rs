@@ -16,10 +16,18 @@ use crate::views::processes::user_name;
 pub(super) const PEERS: &[Peer] = &[PMAP, VMTOUCH, FINCORE, PCSTAT, HCACHE, SMEM, PS_MEM, FUSER, LSOF];
 
 /// Names of programs that rmap cannot stand for, and what to type instead.
-pub(super) const OTHERS: &[(&str, &str)] = &[(
-    "touch",
-    "touch(1) changes time stamps; to read a file into the page cache, as vmtouch -t does, type `rmap warm FILE`",
-)];
+pub(super) const OTHERS: &[(&str, &str)] = &[
+    (
+        "touch",
+        "touch(1) changes time stamps; to read a file into the page cache, as vmtouch -t does, type `rmap warm FILE`",
+    ),
+    ("free", "to see what the memory of this machine is used for, type `rmap mem`"),
+    ("top", "to see which processes use most memory, type `rmap ps`, or `rmap ps -w 2` to repeat it"),
+    ("htop", "to see which processes use most memory, type `rmap ps`, or `rmap ps -w 2` to repeat it"),
+    ("numastat", "to see the memory of each NUMA node, type `rmap mem --by node`, or `rmap pid --numa PID`"),
+    ("vmstat", "to see how the memory of this machine changes, type `rmap mem -w 1`"),
+    ("slabtop", "to see the caches of kernel objects, type `rmap mem --slab`"),
+];
 
 /// An option with this meaning.
 pub(super) const fn letter(names: &'static [&'static str], meaning: &'static str, answer: Answer) -> Letter {
@@ -304,7 +312,11 @@ const PS_MEM: Peer = Peer {
             letter(&["-S", "--swap"], "show swap", Answer::Words(&["-o", "+swap"])),
             letter(&["-d", "--discriminate-by-pid"], "one row per process", Answer::View(&[])),
             letter(&["-s", "--split-args"], "one row per command line", Answer::View(&["--by=command"])),
-            letter(&["-t", "--total"], "only the total", Answer::Line("`rmap ps --by user` ends with the total")),
+            letter(
+                &["-t", "--total"],
+                "only the total (rmap shows that of each user above it)",
+                Answer::View(&["--by=user", "--total"]),
+            ),
             letter(
                 &["-u", "--user"],
                 "only the total of the own processes",
@@ -472,10 +484,12 @@ pub(super) fn range_of_vmtouch(typed: OsString) -> Result<Vec<OsString>, String>
     let (from, to) = typed.split_once('-').unwrap_or(("", &typed));
     let size = |text: &str| text.parse::<Bytes>().map(|size| size.0);
     let from = if from.is_empty() { 0 } else { size(from)? };
-    if to.is_empty() {
+    let to = if to.is_empty() { 0 } else { size(to)? };
+    // vmtouch takes 0 for no end.
+    if to == 0 {
         return Ok(vec![from.to_string().into()]);
     }
-    let length = size(to)?.checked_sub(from).filter(|length| *length > 0);
+    let length = to.checked_sub(from).filter(|length| *length > 0);
     let length = length.ok_or("the range does not end after it starts")?;
     Ok(vec![format!("{from},{length}").into()])
 }
@@ -492,6 +506,8 @@ mod tests {
         assert_eq!(rmap("-5M").as_deref(), Ok("0,5242880"));
         assert_eq!(rmap("1G-").as_deref(), Ok("1073741824"));
         assert_eq!(rmap("-").as_deref(), Ok("0"));
+        assert_eq!((rmap("0-0").as_deref(), rmap("0").as_deref()), (Ok("0"), Ok("0")));
+        assert_eq!(rmap("4k-0").as_deref(), Ok("4096"));
         assert!(rmap("2k-1k").is_err() && rmap("4k-4k").is_err() && rmap("x").is_err());
     }
 }

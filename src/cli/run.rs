@@ -126,6 +126,9 @@ pub(crate) struct Subcommand {
 /// `--by` where no column can be added up.
 const ONLY_COUNTED: &str = "Group the rows by a column, and count them";
 
+/// The help of `-h`: without the empty line below its title, so that the prompt does not push that off the screen.
+pub(super) const BRIEF_HELP: &str = "{about-with-newline}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
 /// The syntax of `--filter`, for `--help`.
 const FILTER_HELP: &str = "--filter compares columns with values: == != < <= > >= and =~ (a regular expression), \
 combined with && || ! and parentheses. Write sizes as 4096, 64K or 10M, and text with or without quotes. A number can \
@@ -171,7 +174,7 @@ impl Subcommand {
     /// The same command with the options of `-h` in one list, and without their values, so that they fit one screen.
     pub(super) fn briefly(command: clap::Command) -> clap::Command {
         let help = Arg::new("help").short('h').long("help").action(ArgAction::Help).hide_short_help(true);
-        command.disable_help_flag(true).arg(help).mut_args(|arg| {
+        command.disable_help_flag(true).help_template(BRIEF_HELP).arg(help).mut_args(|arg| {
             let has_values = arg.get_action().takes_values();
             arg.help_heading(Resettable::Reset).hide_possible_values(has_values)
         })
