@@ -247,3 +247,73 @@ fn a_walk_below_a_directory_is_not_asked_for_deleted_files() {
     assert_eq!((run.status, run.out.is_empty()), (Some(2), true), "{run:?}");
     assert!(run.err.contains("a walk below a directory misses deleted files"), "{}", run.err);
 }
+
+/// `rmap ARGUMENTS` in the shell after mounting another `/proc`.
+fn with_other_proc(options: &[&str], script: &str) -> Run {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private"]).args(options).args(["sh", "-c", script]);
+    crate::common::run(command)
+}
+
+#[test]
+fn files_of_processes_that_are_not_seen_are_said_to_be_missing() {
+    let Some(everyone) = ForEveryone::copy() else { return };
+    if !crate::common::has("setpriv", "util-linux") || !crate::common::has("unshare", "util-linux") {
+        return;
+    }
+    let (program, missing) = (everyone.program(), "what only processes that /proc does not show hold");
+    let user = format!("setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups");
+    let files = |arguments: &str| format!("{} files {arguments} --top 1", program.display());
+    let hidden = |level, arguments: &str| {
+        let script = format!("mount -t proc -o hidepid={level} proc /proc && exec {user} {}", files(arguments));
+        with_other_proc(&[], &script)
+    };
+    // The columns do not decide.
+    for arguments in ["", "-o cached,path"] {
+        let run = hidden(2, arguments);
+        let line = "rmap: the processes of this machine: /proc hides those of other users (hidepid), so files that \
+                    only they hold are missing; run as root";
+        assert_eq!(run.complaints().iter().filter(|said| **said == line).count(), 1, "{arguments}: {run:?}");
+        assert!(run.status == Some(1) && run.text().contains(missing), "{arguments}: {run:?}");
+    }
+    // Their pids are seen, so they are counted.
+    let run = hidden(1, "-o cached,path");
+    assert!(!run.text().contains(missing) && !run.err.contains("hidepid)"), "{run:?}");
+    assert!(run.text().contains("that could not be read hold"), "{run:?}");
+    let script = format!("exec setpriv --bounding-set -sys_admin,-bpf {}", files("-o cached,path"));
+    let run = with_other_proc(&["--pid", "--fork", "--mount-proc"], &script);
+    let line = "rmap: the processes of this machine: this is another pid namespace";
+    assert_eq!(run.complaints().iter().filter(|said| said.starts_with(line)).count(), 1, "{run:?}");
+    assert!(run.text().contains(missing), "{run:?}");
+}
+
+#[test]
+fn the_account_without_the_lists_has_files_that_are_not_shown() {
+    let Some(own) = Own::prepare() else { return };
+    let found = |narrow: &[&str]| {
+        let run = own.everyone.rmap([&["files", "--json", "--total", "-o", "cached,path"], narrow].concat());
+        let document: Value = serde_json::from_slice(&run.out).unwrap_or_else(|error| panic!("{error}: {run:?}"));
+        let account = &document["account"];
+        (account["found"].as_u64().unwrap(), account["tmpfs"].as_u64().unwrap(), document["files"].clone())
+    };
+    let empty = memory();
+    let least = 13 * page();
+    for narrow in [&["--deleted"][..], &["--dirty"], &[empty.path().to_str().unwrap()], &["--filter", "cached<1"]] {
+        let (found, tmpfs, rows) = found(narrow);
+        assert!(found >= tmpfs && tmpfs >= least, "{narrow:?}: {found}, {tmpfs}: {rows}");
+    }
+}
+
+#[test]
+fn a_walk_counts_the_files_that_it_does_not_open() {
+    let name = "ordinary::a_walk_counts_the_files_that_it_does_not_open";
+    let Some(folder) = crate::common::mounted_as(name, "mkdir there") else { return };
+    let there = folder.join("there");
+    let Some(_served) = crate::common::Served::mount(&there) else { return };
+    let run = rmap(["files", "--scan", there.to_str().unwrap()]);
+    // Nobody has them open, so that opening them would drop their pages.
+    assert!(run.text().contains("; 3 files or directories that could not be read"), "{run:?}");
+    let json = rmap(["files", "--scan", "--json", "--total", there.to_str().unwrap()]).json();
+    let missed = json["account"]["missed"].as_str().unwrap();
+    assert!(missed.ends_with("; 3 files or directories that could not be read"), "{json}");
+}

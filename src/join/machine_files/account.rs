@@ -131,6 +131,11 @@ impl Sums {
             *sum = Bytes(sum.0.saturating_add(bytes.0));
         }
     }
+
+    /// Adds other sums to these.
+    pub(super) fn merge(&mut self, Sums(others): &Sums) {
+        others.iter().for_each(|(kind, bytes)| self.add(*kind, *bytes));
+    }
 }
 
 /// What the lists lack.

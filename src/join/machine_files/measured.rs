@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::account::Sums;
 use super::context::{Context, HeldBy};
@@ -20,8 +20,9 @@ use crate::kernel::mount_table;
 use crate::kernel::whereabouts::locate;
 use crate::machine::cached::{CacheSize, Kind};
 use crate::pagecache::walk::{Place, Visitor};
-use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile};
-use crate::process::{Criteria, ProcRoot, ProcessChoice, Shown};
+use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile, may_have_pages};
+use crate::process::usage::OF_MACHINE;
+use crate::process::{Criteria, Hides, ProcRoot, ProcessChoice, Shown, is_of_namespace, what_is_hidden};
 use crate::units::{Absent, Bytes, Figure, Pages, Reason, counted};
 
 const NO_LISTS: Absent =
@@ -33,6 +34,11 @@ const ONLY_HELD: &str = "files that no process holds, block devices and file-sys
                          them (root with all capabilities), and --scan walks over directories";
 /// What a user misses besides after a walk below a directory.
 const ONLY_BELOW: &str = "deleted files, shared memory, block devices and file-system metadata";
+/// What is missing besides if `/proc` does not show all processes.
+const ONLY_HIDDEN: &str = "what only processes that /proc does not show hold";
+const HIDDEN: &str = "/proc hides those of other users (hidepid), so files that only they hold are missing";
+const OUTSIDE: &str = "this is another pid namespace, such as that of a container, so files that only processes \
+                       outside of it hold are missing";
 /// What a user misses after a walk.
 const ONLY_WALKED: &str = "block devices, file-system metadata, shared memory without a name, and deleted files and \
                            files of other mount namespaces that no process holds; the kernel's lists have them (root \
@@ -86,7 +92,10 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
     let types = types();
     let engine = files.engine();
     let (context, found, root) = (context.as_ref(), Vec::new, ProcRoot::live());
+    let sums = Mutex::new(Sums::default());
     let new = |_: &_, sender| Measuring {
+        sums: &sums,
+        own_sums: Sums::default(),
         engine,
         method,
         finds_held,
@@ -99,20 +108,15 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
         sender,
         looked_at: &looked_at,
     };
-    let (mut kinds, mut unread) = (Sums::default(), Unread::default());
+    let mut unread = Unread::default();
     files.visit(new, Measuring::finish, |message| {
         if matches!(&message, Message::Failure(error) if is_about_choice(error)) {
             return Ok(());
         }
-        match &message {
-            Message::Item(found) => {
-                // The parts of a file come together, and each has all of its pages.
-                let is_of_same = |one: &FoundFile, next: &FoundFile| one.id == next.id && !next.part.is_empty();
-                let files = found.chunk_by(is_of_same).filter_map(|rows| rows.first());
-                files.for_each(|file| kinds.add(file.kind.ok(), file.cached.unwrap_or_default()));
-            }
-            Message::Failure(error) if error.leaves_a_gap() => unread.count(error),
-            Message::Failure(_) | Message::Note(_) | Message::Nothing => {}
+        if let Message::Failure(error) = &message
+            && is_gap(error)
+        {
+            unread.count(error);
         }
         hear(message, looked_at.load(Ordering::Relaxed))
     })?;
@@ -121,9 +125,32 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
         true if is_everything(&files.paths) => ONLY_WALKED.to_owned(),
         true => format!("files outside of these directories, {ONLY_BELOW}"),
     };
+    let hidden = if finds_held { hidden_processes(&root) } else { None };
+    if let Some(hidden) = &hidden {
+        hear(Message::Failure(hidden.clone()), looked_at.load(Ordering::Relaxed))?;
+    }
     let sizes = [before, size().ok()].into_iter().flatten();
-    let missed = std::iter::once(missed).chain(unread.missed()).collect();
-    Ok((Account::new(method, kinds, sizes, missed, None), context.and_then(Context::unseen)))
+    let missed =
+        [Some(missed), unread.missed(), hidden.map(|_| ONLY_HIDDEN.to_owned())].into_iter().flatten().collect();
+    let sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok((Account::new(method, sums, sizes, missed, None), context.and_then(Context::unseen)))
+}
+
+/// Whether something that may have cached pages is not reported because of an error: also a file that is not opened
+/// because opening it would change something.
+fn is_gap(error: &Error) -> bool {
+    let is_closed = |absent: Absent| absent.reason == Reason::Unsupported && may_have_pages(&absent);
+    error.leaves_a_gap() || error.absence().is_some_and(is_closed)
+}
+
+/// The error for processes that `/proc` does not even show, if there may be any.
+fn hidden_processes(root: &ProcRoot) -> Option<Error> {
+    let why = match () {
+        () if what_is_hidden(root) == Hides::Everything => HIDDEN,
+        () if is_of_namespace(root) => OUTSIDE,
+        () => return None,
+    };
+    Some(root.advised(Error::new(Subject::Words(OF_MACHINE.to_owned()), ErrorKind::Denied, why)))
 }
 
 /// What could not be read.
@@ -174,10 +201,15 @@ struct Measuring<'m> {
     found: Vec<FoundFile>,
     sender: Sender<Vec<FoundFile>>,
     looked_at: &'m AtomicU64,
+    /// What all files have cached, also those that are not chosen.
+    sums: &'m Mutex<Sums>,
+    /// This thread's part of it.
+    own_sums: Sums,
 }
 
 impl Measuring<'_> {
     fn finish(mut self) {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner).merge(&self.own_sums);
         let _ = self.sender.item(std::mem::take(&mut self.found));
     }
 
@@ -211,6 +243,7 @@ impl Visitor for Measuring<'_> {
         let report = self.engine.measure_opened(file, crate::units::ByteRange::ALL);
         let mut row = measured(&report, self.method, is_in_memory, links);
         row.file_system = file_system.map_or(row.file_system, Ok);
+        self.own_sums.add(row.kind.ok(), row.cached.unwrap_or_default());
         let programs = match self.context {
             Some(context) if is_walked => context.add_to_walked(&mut row),
             Some(context) => context.add_to_held(self.choice, &mut row, shown, generation),
