@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
-use common::{Group, Run, can_read_lists, memory, mounted_as, page, rmap, shell};
+use common::{Group, Run, can_read_lists, in_own_namespace, memory, mounted_as, page, rmap, shell};
 use memmap2::{MmapOptions, MmapRaw};
 use serde_json::Value;
 
@@ -244,4 +244,28 @@ fn who_may_not_read_the_lists_is_told_so_and_not_that_another_method_is_missing(
     let Some(run) = common::rmap_without_lists(arguments) else { return };
     assert!(run.status == Some(1) && run.err.contains("CAP_BPF and CAP_PERFMON"), "{run:?}");
     assert!(!run.err.contains("cachestat"), "{run:?}");
+}
+
+#[test]
+fn a_file_that_a_process_of_another_namespace_holds_on_an_overlay_is_that_of_its_layer() {
+    let name = "a_file_that_a_process_of_another_namespace_holds_on_an_overlay_is_that_of_its_layer";
+    let Some(folder) = mounted_as(name, LAYERS) else { return };
+    if !can_read_lists(name) {
+        return;
+    }
+    // A file that is younger than the process may have been copied up since it was mapped.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let mount = "mount -t overlay none -o lowerdir=$PWD/lower,upperdir=$PWD/upper,workdir=$PWD/work shown";
+    let (path, pages) = (folder.join("shown/sub/deep"), 40960 / page());
+    let subject = in_own_namespace(&folder, mount, &format!("glance:{}:{pages}", path.display()));
+    assert!(!path.exists(), "the overlay is mounted here, too");
+    let pid = subject.pid().to_string();
+    let filter = format!("path == \"{}\"", path.display());
+    let rows = rmap(["pcstat", "--jsonl", "-o", &format!("path,{COLUMNS}"), "--pid", &pid, "--filter", &filter]);
+    let held = &rows.lines_of_json()[0];
+    let layer = row(&[], &folder.join("lower/sub/deep"));
+    for figure in ["cached", "mapped_pages", "node", "cgroup"] {
+        assert!(!held[figure].is_null() && held[figure] == layer[figure], "{figure}: {held} {layer}");
+    }
+    assert_eq!(held["mapped_pages"], pages, "{held}");
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::held::take;
-use super::page_states::PageLists;
+use super::page_states::{HeldPlace, PageLists};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::pagecache::{Engine, FileReport, FileSystemKind, KnownFiles, Leases, Method, OpenFile};
 use crate::process::{FileIdentity, FileMapping, MappedFile, Mapping, Mappings, Process, Way};
@@ -182,14 +182,14 @@ fn cached_pages(
     mapping: &Mapping<'_>,
 ) -> Figure<PageRuns> {
     let file = open_or_name(process, &process.open_mapped_file(mapping)?, mapping, leases, engine.opens_fuse())?;
-    completed(engine.map(&file), lists).runs.unwrap_or(Err(REPLACED))
+    completed(engine.map(&file), &file, lists).runs.unwrap_or(Err(REPLACED))
 }
 
 /// The figures of a file, from the kernel's lists if it could not be opened.
-fn completed(mut report: FileReport, lists: &PageLists) -> FileReport {
+fn completed(mut report: FileReport, file: &OpenFile, lists: &PageLists) -> FileReport {
     if PageLists::may_complete(&report) && PageLists::may_be_read() {
         // Without them, the reason why it was not opened stays.
-        let _ = lists.look(&mut report, true);
+        let _ = lists.look(&mut report, HeldPlace::of(file).as_ref(), true);
     }
     report
 }
@@ -203,7 +203,7 @@ fn measure(
     mapping: &Mapping<'_>,
 ) -> MappingCache {
     let range = ByteRange { offset: mapping.offset(), length: mapping.size().0 };
-    let report = completed(engine.measure_range(file, range), lists);
+    let report = completed(engine.measure_range(file, range), file, lists);
     let bytes = report.pages.bytes(report.page_size);
     MappingCache {
         file: 0,

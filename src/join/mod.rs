@@ -31,7 +31,7 @@ pub use group_files::{GroupFiles, OthersFile, read_group_files};
 pub use held::{ChosenProcesses, HeldBy, Marks};
 pub use holders::{HeldPath, Holder, Holders};
 pub use mapping_cache::{MappingCache, SharedFiles, measure_mappings, open_behind};
-pub use page_states::{PageLists, PageStates};
+pub use page_states::{HeldPlace, PageLists, PageStates};
 pub use text::open_text;
 
 use crate::error::{Error, ErrorKind, Result};

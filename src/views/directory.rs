@@ -412,8 +412,9 @@ impl Visitor for Surveyor<'_> {
     fn file(&mut self, file: OpenFile, place: Place<'_>) -> ControlFlow<()> {
         self.looked_at.fetch_add(1, Ordering::Relaxed);
         let held = if self.held.is_empty() { None } else { self.held.get(&file.identity()).copied() };
+        let held_at = if held.is_some() { self.unopened.place_of(&file) } else { None };
         let mut report = self.engine.measure_opened(file, self.source.chosen.range);
-        let states = self.unopened.complete(&mut report).states;
+        let states = self.unopened.complete(&mut report, held_at.as_ref()).states;
         let row = FileRow {
             report,
             base_name: false,

@@ -124,7 +124,7 @@ pub(super) fn joined(names: &[Vec<u8>], count: usize) -> Vec<u8> {
 }
 
 /// The path in a process's mount namespace as this process can type it.
-pub(super) fn through(pid: u32, path: &[u8]) -> Vec<u8> {
+pub(crate) fn through(pid: u32, path: &[u8]) -> Vec<u8> {
     let root = format!("/proc/{pid}/root");
     Path::new(&root).as_os_str().as_bytes().iter().chain(path).copied().collect()
 }

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 pub use account::Account;
 pub use described::Method;
-pub(crate) use described::{group_names, node_names};
+pub(crate) use described::{group_names, node_names, through};
 pub(crate) use from_lists::Found;
 pub(crate) use measured::{held_files, measure_files, walked_files};
 #[cfg(feature = "capture")]

@@ -17,6 +17,7 @@ use crate::pagecache::{FileReport, may_have_pages};
 use crate::process::ProcRoot;
 use crate::units::{Absent, Figure, PageRuns, Pages, Reason};
 use seen::Seen;
+pub use which::HeldPlace;
 use which::Which;
 
 /// What only the kernel's lists say about a file.
@@ -83,8 +84,8 @@ impl PageLists {
     }
 
     /// Looks at the pages of a file that was measured, and if `replaces` measures it: its residency, and its page map
-    /// if it has one.
-    pub fn look(&self, report: &mut FileReport, replaces: bool) -> Figure<PageStates> {
+    /// if it has one. If a process holds it, its path need not lead to it.
+    pub fn look(&self, report: &mut FileReport, held: Option<&HeldPlace>, replaces: bool) -> Figure<PageStates> {
         let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Shared { read, failure } = &mut *shared;
         let read = read.get_or_insert_with(|| {
@@ -93,7 +94,7 @@ impl PageLists {
                 UNREADABLE
             })
         });
-        read.as_mut().map_err(|absent| *absent)?.look(report, replaces)
+        read.as_mut().map_err(|absent| *absent)?.look(report, held, replaces)
     }
 
     /// Why the lists could not be read, once.
@@ -111,10 +112,10 @@ impl Read {
         Ok(Read { lists, which: Which::new(listed.files, Places::read(&root)?), is_complete })
     }
 
-    fn look(&mut self, report: &mut FileReport, replaces: bool) -> Figure<PageStates> {
+    fn look(&mut self, report: &mut FileReport, held: Option<&HeldPlace>, replaces: bool) -> Figure<PageStates> {
         let until = Instant::now() + BUDGET;
         let mut seen = Seen::new(report.asked, report.page_size.pages(report.size));
-        match self.which.find(&mut self.lists, report, until)? {
+        match self.which.find(&mut self.lists, report, held, until)? {
             Some(file) => {
                 let each = &mut |run: PageRun| seen.add(&run);
                 self.lists.read_runs(&file, until, each).map_err(|_| CHANGED)?;

@@ -5,19 +5,20 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::stat::FileStat;
 
+use crate::join::machine_files::through;
 use crate::join::spot::Spot;
 use crate::kernel::whereabouts;
 use crate::machine::Places;
 use crate::machine::cached::{CachedFile, Lists};
-use crate::pagecache::FileReport;
+use crate::pagecache::{FileReport, FileSystemKind, OpenFile};
 use crate::units::{Absent, Figure, Reason};
 
 /// A device number, major and minor.
@@ -30,6 +31,29 @@ pub(super) struct Which {
     by_number: HashMap<u64, Vec<u32>>,
     devices: HashSet<Device>,
     places: Places,
+}
+
+/// Where a file is that a process holds. Its path may lead to another file here, or to none, as that of a file of
+/// another mount namespace.
+#[derive(Debug)]
+pub struct HeldPlace {
+    /// The number of the mount that it was opened on.
+    mount: u64,
+    /// Its path, as that mount shows it.
+    path: PathBuf,
+    stat: FileStat,
+}
+
+impl HeldPlace {
+    /// `None` if it cannot be told: it has no name any more, or a server would have to be asked.
+    pub fn of(file: &OpenFile) -> Option<HeldPlace> {
+        if file.links() == 0 || file.file_system().kind == FileSystemKind::Fuse {
+            return None;
+        }
+        let handle = file.handle();
+        let mount = str::from_utf8(&handle.mount()?).ok()?.parse().ok()?;
+        Some(HeldPlace { mount, path: handle.link()?, stat: handle.stat().ok()? })
+    }
 }
 
 /// Where a measured file is.
@@ -54,7 +78,13 @@ impl Which {
     }
 
     /// The file in the lists; `None` if it has no cached pages.
-    pub(super) fn find(&self, lists: &mut Lists, report: &FileReport, until: Instant) -> Figure<Option<CachedFile>> {
+    pub(super) fn find(
+        &self,
+        lists: &mut Lists,
+        report: &FileReport,
+        held: Option<&HeldPlace>,
+        until: Instant,
+    ) -> Figure<Option<CachedFile>> {
         if let Some(device) = report.block_device {
             let is_it = |file: &&CachedFile| file.file_system.kind == "bdev" && file.device == device;
             return Ok(self.files.iter().find(is_it).cloned());
@@ -69,7 +99,7 @@ impl Which {
                 _ => {}
             }
         }
-        let spot = self.spot(report)?;
+        let spot = self.spot(report).or_else(|why| held.and_then(|held| self.held_spot(held)).ok_or(why))?;
         let is_alone = self.places.numbers_files(spot.device);
         match &spot.within {
             Some(within) if self.places.is_overlay(spot.device) => self.in_layers(lists, &spot, within, until),
@@ -98,6 +128,14 @@ impl Which {
         }
         let Spot { device, within } = Spot::of(&named, &self.places).ok_or(NOT_FOUND)?;
         Ok(Shown { stat, device, within })
+    }
+
+    /// Where a file is by the mount that it was opened on.
+    fn held_spot(&self, held: &HeldPlace) -> Option<Shown> {
+        // In a chroot a path may be that of another file.
+        let is_whole = !self.places.is_partly_seen(held.mount);
+        let (device, within) = self.places.of_mount(held.mount, held.path.as_os_str().as_bytes())?;
+        is_whole.then_some(Shown { stat: held.stat, device, within })
     }
 
     /// The file with this inode number and, if several may have it, this path in its file system.
@@ -159,8 +197,11 @@ impl Which {
 
     /// The state of a file of which the place in its file system is known.
     fn layer_stat(&self, device: Device, path: &[u8]) -> Option<FileStat> {
-        let place = self.places.find(device, path).filter(|place| place.pid.is_none() && !place.is_hidden)?;
-        let path = OsString::from_vec(place.path);
+        let place = self.places.find(device, path).filter(|place| !place.is_hidden)?;
+        let path = OsString::from_vec(match place.pid {
+            Some(pid) => through(pid, &place.path),
+            None => place.path,
+        });
         match whereabouts::locate(Path::new(&path)).ok()? {
             None => whereabouts::open_name(Path::new(&path)).ok()?.stat().ok(),
             Some(far) => far.stat().ok(),

@@ -124,7 +124,7 @@ fn figures(mut report: FileReport, seen: &PageRuns, untold: Option<Absent>, need
     let page = report.page_size;
     let needs_lists = needs_lists || PageLists::may_complete(&report);
     let (mapped, method) = match needs_lists && PageLists::may_be_read() {
-        true => match PageLists::default().look(&mut report, true) {
+        true => match PageLists::default().look(&mut report, None, true) {
             Ok(states) => (states.mapped, MappedBy::Lists),
             Err(absent) => (Err(absent), MappedBy::Lists),
         },

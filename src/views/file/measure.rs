@@ -52,10 +52,11 @@ impl Visitor for Measurer {
     fn file(&mut self, file: OpenFile, _: Place<'_>) -> ControlFlow<()> {
         let held = if self.held.is_empty() { None } else { self.held.get(&file.identity()).copied() };
         let Measure { engine, range, map, marks, .. } = self.measure;
+        let held_at = if held.is_some() { self.unopened.place_of(&file) } else { None };
         let row = match map {
             true => {
                 let mut report = engine.map_range(&file, range);
-                let completed = self.unopened.complete(&mut report);
+                let completed = self.unopened.complete(&mut report, held_at.as_ref());
                 let row = match completed.replaced {
                     Some((dirty, writeback)) => self.measure.drawn(report, |portion| {
                         let any = |runs: &PageRuns| marks && runs.cached_in(portion.part) > Pages(0);
@@ -67,7 +68,7 @@ impl Visitor for Measurer {
             }
             false => {
                 let mut report = engine.measure_opened(file, range);
-                let completed = self.unopened.complete(&mut report);
+                let completed = self.unopened.complete(&mut report, held_at.as_ref());
                 FileRow { states: completed.states, ..self.measure.row(report) }
             }
         };

@@ -1,8 +1,8 @@
 //! Files that may not be opened, and columns that no system call knows: the kernel's own lists of pages have both.
 
 use crate::error::Error;
-use crate::join::{PageLists, PageStates};
-use crate::pagecache::{FileReport, Method};
+use crate::join::{HeldPlace, PageLists, PageStates};
+use crate::pagecache::{FileReport, Method, OpenFile};
 use crate::units::{Figure, PageRuns};
 
 /// Completes the measurements of files. All threads share the lists, which the first file that needs them has read.
@@ -33,15 +33,21 @@ impl Unopened {
         self.method.is_none_or(|method| method == Method::Pages) && PageLists::may_be_read()
     }
 
+    /// Where a file is, if the lists are needed and its path may not lead to it.
+    pub(in crate::views) fn place_of(&self, file: &OpenFile) -> Option<HeldPlace> {
+        let is_needed = self.all || self.is_forced() || file.barred().is_some();
+        if is_needed { HeldPlace::of(file) } else { None }
+    }
+
     /// Adds what the lists say about a file, if it is needed. A file that could not be opened is measured by them.
-    pub(in crate::views) fn complete(&self, report: &mut FileReport) -> Completed {
+    pub(in crate::views) fn complete(&self, report: &mut FileReport, held: Option<&HeldPlace>) -> Completed {
         let is_unmeasured = PageLists::may_complete(report);
         let replaces = is_unmeasured && (self.is_forced() || self.may_replace());
         let is_needed = self.all || self.is_forced() || replaces;
         if !is_needed {
             return Completed { states: None, replaced: None };
         }
-        let mut states = self.lists.look(report, replaces);
+        let mut states = self.lists.look(report, held, replaces);
         if let (true, Err(why)) = (is_unmeasured && self.is_forced(), &states) {
             // No other method was tried.
             report.residency = Err(*why);
