@@ -117,7 +117,7 @@ impl<K: RowKind> Totals<K> {
                 },
                 Aggregation::Share(take) => match take(row) {
                     Some(shares) => sum.add(shares),
-                    None => sum.lack(None),
+                    None => lack(sum, column.cell(row).absence()),
                 },
                 Aggregation::Union(take) => {
                     match take(row, column.argument) {

@@ -261,9 +261,7 @@ fn part_of_whole(row: &FoundFile) -> Option<(u64, u64)> {
 
 fn percent(row: &FoundFile) -> Figure<f64> {
     row.cached?;
-    if row.size? == Bytes(0) {
-        return Err(EMPTY);
-    }
+    row.size?;
     let (part, whole) = part_of_whole(row).ok_or(MORE_THAN_LONG)?;
     crate::units::percent(part, whole).ok_or(EMPTY)
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use serde_json::Value;
 
-use crate::common::{Subject, memory, page, rmap};
+use crate::common::{Subject, memory, page, rmap, shell};
 use crate::{Answer, below, bytes, complete, has_lists};
 
 #[test]
@@ -172,4 +172,26 @@ fn an_option_that_matches_nothing_says_so() {
         let line = format!("rmap: {option}, {}: no row matches", folder.path().display());
         assert_eq!(found.complaints, [line]);
     }
+}
+
+#[test]
+fn a_file_that_has_no_percentage_takes_none_from_its_group() {
+    if !has_lists("a_file_that_has_no_percentage_takes_none_from_its_group") {
+        return;
+    }
+    let folder = memory();
+    let (usual, beyond) = (folder.path().join("usual"), folder.path().join("beyond"));
+    fs::write(&usual, vec![7; (4 * page()) as usize]).unwrap();
+    fs::write(&beyond, b"").unwrap();
+    shell("fallocate -n -l $2 $1", &[beyond.as_os_str(), (2 * page()).to_string().as_ref()]).good();
+    let row = below(folder.path()).row(&beyond).clone();
+    let why = row["absent"]["percent"].as_str();
+    assert_eq!(why, Some("not applicable: more is cached than the file is long"), "{row}");
+    let folder = folder.path().to_str().unwrap();
+    let grouped = ["files", "--budget=20", "-o", "cached,percent", "--by", "deleted", "--total", "--json", folder];
+    let document = rmap(grouped).json();
+    let group = &document["groups"][0];
+    assert_eq!((bytes(group, "cached"), &group["percent"]), (6 * page(), &100.0.into()), "{document}");
+    let total = &document["total"];
+    assert_eq!((&total["percent"], &total["rows_without_figure"]), (&100.0.into(), &Value::Null), "{document}");
 }
