@@ -259,7 +259,7 @@ fn a_group_is_not_charged_for_the_files_of_a_removed_one_of_the_same_name() {
     let _subject = new.start(&[format!("open:{before}")]);
     let (charged, others) = files_of(&new);
     assert!(charged.contains("/mine\n") && !charged.contains(&before), "{charged}");
-    assert!(others.contains(&format!("{before}: {} (removed)\n", new.name)), "{charged}{others}");
+    assert!(others.contains(&format!("{before}: (removed) {}\n", new.name)), "{charged}{others}");
 }
 
 #[test]

@@ -254,7 +254,7 @@ fn a_file_of_a_group_that_was_removed_since() {
     let subject = group.start(&[format!("synced:{}:24:2", path.display())]);
     let named = below(folder.path());
     assert_eq!(named.row(&path)["cgroup"], group.name);
-    let (called, name) = (group.name.clone(), format!("{} (removed)", group.name));
+    let (called, name) = (group.name.clone(), format!("(removed) {}", group.name));
     group.remove_without(&subject);
     let found = below(folder.path());
     let row = found.row(&path);
@@ -269,14 +269,14 @@ fn a_file_of_a_group_that_was_removed_since() {
     assert_eq!(row["holders"], format!("subject {}", subject.pid()), "{row}");
     // That its files are not among those that are shown does not tell that it never was.
     let elsewhere = memory();
-    let narrowed = |narrow: &str| {
+    let narrowed = |narrow: &str, status: i32| {
         let start = ["files", "--jsonl", "--budget=20", "-o", "cached,path", "--cgroup", &called, narrow];
         let runs = (0..10).map(|_| rmap(start));
-        runs.into_iter().find(|run| run.status == Some(0)).unwrap_or_else(|| panic!("{narrow}: {:?}", rmap(start)))
+        runs.into_iter().find(|run| run.status == Some(status)).unwrap_or_else(|| panic!("{narrow}: {:?}", rmap(start)))
     };
-    let clean = narrowed("--dirty");
+    let clean = narrowed("--dirty", 0);
     assert_eq!(clean.err, "rmap: --dirty, --cgroup: no row matches\n");
-    let other = narrowed(elsewhere.path().to_str().unwrap());
+    let other = narrowed(elsewhere.path().to_str().unwrap(), 1);
     let note = "no such control group now; if it was removed, it may be charged for files that were not read";
     assert!(other.err.contains(&format!("rmap: {called}: {note}\n")), "{other:?}");
     assert!(clean.out.is_empty() && other.out.is_empty(), "{clean:?}, {other:?}");
@@ -291,7 +291,7 @@ fn a_name_that_a_new_group_has_is_not_that_of_the_removed_one() {
     let folder = memory();
     write_in(&old, folder.path(), "before", 0, 7);
     let before = folder.path().join("before");
-    let removed = format!("{} (removed)", old.name);
+    let removed = format!("(removed) {}", old.name);
     assert_eq!(charged_to(&old, folder.path()).row(&before)["cgroup"], old.name);
     drop(old);
     let new = Group::new("again").unwrap();

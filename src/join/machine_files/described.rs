@@ -75,11 +75,14 @@ pub(super) fn words(file: &CachedFile, kind: Kind, name: Option<&Name>) -> Vec<u
 const NO_GROUP: Absent = Absent::new(Reason::Unsupported, "there are more control groups than can be read at once");
 const NO_GROUP_NAME: Absent = Absent::new(Reason::Unsupported, "the kernel does not tell which group is charged");
 
-/// The path of a group, and a remark if it was removed.
+/// What stands before the path of a group that was removed. Every path of a group begins with `/`, so none is like it.
+pub(super) const REMOVED: &[u8] = b"(removed) ";
+
+/// The path of a group, after a remark if it was removed.
 pub(super) fn group_name(number: Option<u32>, groups: &Groups) -> Figure<Vec<u8>> {
     let group = groups.get(&number.ok_or(NO_GROUP)?).ok_or(NO_GROUP_NAME)?;
     let path = group.path.clone().ok_or(NO_GROUP_NAME)?;
-    Ok(if group.is_removed { [&path[..], b" (removed)"].concat() } else { path })
+    Ok(if group.is_removed { [REMOVED, &path].concat() } else { path })
 }
 
 /// The largest of several amounts, by name: `a, b and 2 more`.
@@ -145,7 +148,7 @@ mod tests {
         let group = |path: &str, is_removed| Group { key: 1, id: 1, path: Some(path.into()), is_removed };
         let groups: Groups = [(1, group("/a", false)), (2, group("/b", true)), (3, group("/c", false))].into();
         let names = |parts: &[Part]| String::from_utf8(group_names(parts, &groups).unwrap()).unwrap();
-        assert_eq!(names(&[part(1, 5), part(2, 9), part(1, 3)]), "/b (removed), /a");
+        assert_eq!(names(&[part(1, 5), part(2, 9), part(1, 3)]), "(removed) /b, /a");
         assert_eq!(names(&[]), "");
         let unknown = group_names(&[part(1, 1), part(9, 1)], &groups);
         assert!(unknown.is_err(), "a group without a name must not be left out: {unknown:?}");

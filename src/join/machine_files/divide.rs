@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::described::REMOVED;
 use super::parts::{HolderOfFile, PagesOfFile, Parts};
 use super::{FoundChoice, FoundFile, Split};
 use crate::machine::cached::Counter;
@@ -56,7 +57,9 @@ impl<'c> ChosenGroups<'c> {
     pub(super) fn has(&self, path: Option<&[u8]>, shown: &Figure<Vec<u8>>) -> bool {
         let shown = shown.as_deref().ok();
         let has = |name: Option<&[u8]>| name.is_some_and(|name| self.chosen.has_memory_group(name));
-        has(shown) || path != shown && has(path) && path.is_none_or(|path| self.is_free(path))
+        // A path may be named without its first slash, which the name of a removed group does not have.
+        let removed = shown.filter(|name| name.starts_with(REMOVED)).map(|name| [b"/", name].concat());
+        has(removed.as_deref().or(shown)) || path != shown && has(path) && path.is_none_or(|path| self.is_free(path))
     }
 
     /// Whether certainly no group has this path.

@@ -67,7 +67,7 @@ impl CachedFileSource {
             match read_groups(&self.root, group, &[], &mut |_| {}) {
                 Ok(groups) if !groups.is_empty() => {}
                 Ok(_) if found.is_whole => rows.lost(no_such_group(name)),
-                Ok(_) => rows.note(no_group_now(name)),
+                Ok(_) => rows.failure(no_group_now(name)),
                 Err(error) => rows.lost(error),
             }
         }
@@ -150,7 +150,7 @@ fn only_lists(option: &str) -> Error {
     Error::new(Subject::Words(option.to_owned()), ErrorKind::Refused, why)
 }
 
-/// The note about a control group that was named, if not all files were read.
+/// The error about a control group that was named, if not all files were read.
 fn no_group_now(name: &[u8]) -> Error {
     let why = "no such control group now; if it was removed, it may be charged for files that were not read";
     Error::new(Subject::Words(String::from_utf8_lossy(name).into_owned()), ErrorKind::NotFound, why)
