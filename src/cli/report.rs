@@ -57,6 +57,8 @@ pub(crate) struct Report {
     failed: bool,
     /// Whether something was read that has rows.
     has_read: bool,
+    /// Whether rows were left out that may match.
+    has_left_out: bool,
     progress: ProgressLine,
     /// The options and operands in use that may leave out every row.
     pub(crate) narrowed: Vec<Cow<'static, str>>,
@@ -144,7 +146,7 @@ impl Report {
     pub(super) fn say_that_nothing_matches(&mut self, thing: &str) {
         let narrowed = std::mem::take(&mut self.narrowed);
         if !narrowed.is_empty() && (self.has_read || !self.failed) {
-            let which = if self.failed { " that could be read" } else { "" };
+            let which = if self.failed || self.has_left_out { " that could be read" } else { "" };
             let but = if self.works { "; the files were worked on all the same" } else { "" };
             self.say_of_answer(&narrowed.join(", "), format!("no {thing}{which} matches{but}"));
         }
@@ -231,6 +233,10 @@ impl Host for Report {
 
     fn was_read(&mut self) {
         self.has_read = true;
+    }
+
+    fn left_out_unread(&mut self) {
+        self.has_left_out = true;
     }
 
     fn progress(&mut self, progress: Progress) {

@@ -148,6 +148,9 @@ fn read<S: Source>(
     };
     let done = source.read(&plan.needs, &mut front);
     front.report_gathered();
+    if plan.filter.as_ref().is_some_and(Filter::has_left_out_unread) {
+        front.host.left_out_unread();
+    }
     match &done {
         // It may be an answer without rows.
         Ok(()) => front.begin()?,

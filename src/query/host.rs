@@ -16,6 +16,8 @@ pub trait Host {
     fn incomplete(&mut self);
     /// Something was read that has rows, whether or not the request shows any of them.
     fn was_read(&mut self) {}
+    /// Rows were left out that the filter may accept, because figures of them could not be read.
+    fn left_out_unread(&mut self) {}
     /// The progress of the reading.
     fn progress(&mut self, _progress: Progress) {}
     /// Checks whether to continue.

@@ -1,5 +1,6 @@
 //! Binds an expression to the columns of a table: names become columns, and words become values of the column's kind.
 
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use regex::bytes::Regex;
@@ -17,7 +18,8 @@ impl Expression {
     /// # Errors
     /// A name that is not a column; a value that its column cannot hold; an operator that has no meaning for it.
     pub fn over<K: RowKind>(&self, table: &[Column<K>]) -> Result<Filter<K>, FilterError> {
-        Ok(Filter { root: Binder { text: &self.text, table }.node(&self.root)? })
+        let root = Binder { text: &self.text, table }.node(&self.root)?;
+        Ok(Filter { root, left_out_unread: AtomicBool::new(false) })
     }
 }
 

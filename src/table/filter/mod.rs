@@ -19,12 +19,14 @@ mod bind;
 mod parse;
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use regex::bytes::Regex;
 
 use super::cell::{Cell, Difference};
 use super::column::{Column, RowKind};
+use crate::units::Reason;
 
 pub use parse::Expression;
 
@@ -42,6 +44,8 @@ pub struct FilterError {
 /// An expression over the columns of one kind of row.
 pub struct Filter<K: RowKind> {
     root: Node<K>,
+    /// Whether a row was left out because a figure of it could not be read.
+    left_out_unread: AtomicBool,
 }
 
 /// One part of an expression.
@@ -80,7 +84,16 @@ enum Value<K: RowKind> {
 impl<K: RowKind> Filter<K> {
     /// Whether the row is shown.
     pub fn matches(&self, row: &K::Row) -> bool {
-        self.root.holds(row) == Some(true)
+        let holds = self.root.holds(row);
+        if holds.is_none() && self.columns().iter().any(|column| is_unread(&column.cell(row))) {
+            self.left_out_unread.store(true, Ordering::Relaxed);
+        }
+        holds == Some(true)
+    }
+
+    /// Whether a row was left out so far because a figure of it could not be read, so that it may match.
+    pub fn has_left_out_unread(&self) -> bool {
+        self.left_out_unread.load(Ordering::Relaxed)
     }
 
     /// The columns that it uses.
@@ -119,6 +132,12 @@ impl<K: RowKind> Node<K> {
             Node::All(parts) | Node::Any(parts) => parts.iter().for_each(|part| part.add_columns(columns)),
         }
     }
+}
+
+/// Whether there is a figure that could not be read.
+fn is_unread(cell: &Cell<'_>) -> bool {
+    let unread = [Reason::Denied, Reason::Changed, Reason::Late];
+    cell.absence().is_some_and(|absent| unread.contains(&absent.reason))
 }
 
 /// `decisive` if any part has that value, otherwise unknown if any part is unknown.
