@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use serde_json::Value;
@@ -175,4 +177,38 @@ fn a_file_is_found_by_each_of_its_names() {
     };
     let rows = run.lines_of_json();
     assert_eq!((rows.len(), &rows[0]["path"]), (1, &place("one").to_str().unwrap().into()), "{}", subject.pid());
+}
+
+#[test]
+fn a_file_without_a_name_is_found_through_a_descriptor_and_what_is_no_file_is_refused() {
+    let name = "a_file_without_a_name_is_found_through_a_descriptor_and_what_is_no_file_is_refused";
+    let folder = memory();
+    let path = folder.path().join("gone");
+    let gone = fs::File::create(&path).unwrap();
+    gone.write_all_at(&vec![7; (8 * page()) as usize], 0).unwrap();
+    fs::remove_file(&path).unwrap();
+    let memfd = nix::sys::memfd::memfd_create(c"mine", nix::sys::memfd::MFdFlags::empty()).unwrap();
+    let memfd = fs::File::from(memfd);
+    memfd.write_all_at(&vec![7; (5 * page()) as usize], 0).unwrap();
+    let (pipe, _end) = std::io::pipe().unwrap();
+    let through = |number: i32| format!("/proc/{}/fd/{number}", std::process::id());
+    let lists = has_lists(name);
+    let ways: &[&[&str]] = if lists { &[&["--budget=20"], &["--scan"]] } else { &[&["--scan"]] };
+    for way in ways {
+        let of = |path: &str| rmap([&["files", "--jsonl", "-o", "cached,kind,deleted,path"], *way, &[path]].concat());
+        for (file, cached, kind, path) in
+            [(&gone, 8, "tmpfs", path.to_str().unwrap()), (&memfd, 5, "memfd", "memfd:mine")]
+        {
+            let run = of(&through(file.as_raw_fd()));
+            let rows = run.lines_of_json();
+            assert_eq!(rows.len(), 1, "{way:?}: {run:?}");
+            let found = (bytes(&rows[0], "cached"), &rows[0]["kind"], &rows[0]["path"], &rows[0]["deleted"]);
+            let deleted = (kind == "tmpfs").into();
+            assert_eq!(found, (cached * page(), &kind.into(), &path.into(), &deleted), "{way:?}");
+        }
+        let path = through(pipe.as_raw_fd());
+        let run = of(&path);
+        let line = format!("rmap: {path}: a pipe, which has no cached pages\n");
+        assert_eq!((run.status, run.out.is_empty(), &run.err), (Some(1), true, &line), "{way:?}");
+    }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::FoundChoice;
 use super::lead::Lead;
+use crate::kernel::mount_table::parts;
 use crate::machine::Places;
 use crate::units::rest_below;
 
@@ -24,6 +25,8 @@ pub(super) struct ChosenPlaces {
     parted: HashSet<Device>,
     /// Those that are on no mount of the list.
     unlisted: Vec<PathBuf>,
+    /// Removed files of which it is not known which of those of their file system they are.
+    untold: Vec<PathBuf>,
     /// The parts of those to which no path of this process leads but the one that was typed.
     typed: Vec<Typed>,
     /// Files, which may have other names.
@@ -43,6 +46,8 @@ struct ChosenFile {
     path: PathBuf,
     device: Device,
     inode: u64,
+    /// If it has no name: the device that `stat` gives it.
+    removed: Option<Device>,
 }
 
 impl ChosenPlaces {
@@ -56,6 +61,9 @@ impl ChosenPlaces {
     fn add(&mut self, path: &Path, places: &Places) {
         let typed = path.as_os_str().as_bytes();
         let lead = Lead::find(path);
+        if let Some(lead) = lead.as_ref().filter(|lead| lead.is_removed) {
+            return self.add_removed(path, places, lead);
+        }
         let found = match lead.as_ref().filter(|lead| !places.leads_to(typed, lead.mount, &lead.path)) {
             None => {
                 if places.locate(typed).is_none() {
@@ -77,9 +85,24 @@ impl ChosenPlaces {
                 path: path.to_owned(),
                 device,
                 inode: lead.identity.1,
+                removed: None,
             })),
         }
         self.below.extend(found);
+    }
+
+    /// Adds a file without a name, such as one that only a descriptor leads to.
+    fn add_removed(&mut self, path: &Path, places: &Places, lead: &Lead) {
+        let own = parts(lead.identity.0);
+        let of_mount = || places.of_mount(lead.mount, &lead.path).map(|(device, _)| device);
+        let device = if places.is_nameless(own) { Some(own) } else { of_mount() };
+        match device.filter(|device| places.numbers_files(*device)) {
+            Some(device) => {
+                let (path, inode) = (path.to_owned(), lead.identity.1);
+                self.files.push(ChosenFile { path, device, inode, removed: Some(own) });
+            }
+            None => self.untold.push(path.to_owned()),
+        }
     }
 
     /// Adds what the text of a path does not lead to.
@@ -103,6 +126,21 @@ impl ChosenPlaces {
         &self.unlisted
     }
 
+    /// Removed files that cannot be told from others of their file system.
+    pub(super) fn untold(&self) -> &[PathBuf] {
+        &self.untold
+    }
+
+    /// Whether a file with these numbers is chosen.
+    pub(super) fn has_file(&self, device: Device, inode: u64) -> bool {
+        self.files.iter().any(|file| (file.device, file.inode) == (device, inode))
+    }
+
+    /// Whether a removed file with these numbers, as `stat` gives them, is chosen.
+    pub(super) fn has_removed(&self, device: Device, inode: u64) -> bool {
+        self.files.iter().any(|file| (file.removed, file.inode) == (Some(device), inode))
+    }
+
     /// The chosen directories on a file system.
     pub(super) fn on(&self, device: Device) -> impl Iterator<Item = &[u8]> {
         self.below.iter().filter(move |(one, _)| *one == device).map(|(_, directory)| &directory[..])
@@ -113,9 +151,9 @@ impl ChosenPlaces {
         self.parted.contains(&device)
     }
 
-    /// The path of a chosen file, by the device of its file system and its inode number.
+    /// The path of a chosen file that has one, by the device of its file system and its inode number.
     pub(super) fn file(&self, device: Device, inode: u64) -> Option<&Path> {
-        let is_it = |file: &&ChosenFile| (file.device, file.inode) == (device, inode);
+        let is_it = |file: &&ChosenFile| (file.device, file.inode, file.removed) == (device, inode, None);
         self.files.iter().find(is_it).map(|file| &*file.path)
     }
 

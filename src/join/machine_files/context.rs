@@ -82,13 +82,22 @@ impl Context {
     /// Messages about the chosen directories of which it is not known where they are, as in a chroot. Only what is
     /// mounted below them is found.
     pub(super) fn unlisted(&self) -> impl Iterator<Item = String> {
-        self.chosen.unlisted().iter().map(|path| {
+        let unlisted = self.chosen.unlisted().iter().map(|path| {
             let path = path.display();
             format!(
                 "what is in {path} is not known: {} (a chroot); `rmap files --scan {path}` walks over it",
                 UNLISTED.why
             )
-        })
+        });
+        let untold = self.chosen.untold().iter().map(|path| {
+            format!("which of the removed files {} is cannot be told; `rmap pcstat` measures it", path.display())
+        });
+        unlisted.chain(untold)
+    }
+
+    /// Whether a file that was measured is a chosen one without a name.
+    pub(super) fn has_removed(&self, file: &FoundFile) -> bool {
+        file.links == Ok(0) && self.chosen.has_removed(file.device, file.inode)
     }
 
     /// Whether a file with this name is in or below one of the chosen directories. `None`: it has no name in memory,
@@ -136,6 +145,9 @@ impl Context {
         file.container = Ok(place.container);
         if place.is_hidden {
             file.note = file.note.or(Some(HIDDEN));
+        if self.chosen.has_file(device, file.number) {
+            return Some(true);
+        }
         } else if name.is_deleted && !file.is_deleted {
             file.note = file.note.or(Some(OTHER_NAMES));
         }

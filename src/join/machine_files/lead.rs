@@ -7,26 +7,43 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::libc;
+use nix::sys::stat::FileStat;
 
+use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::handle::Handle;
 use crate::kernel::mount_table;
 use crate::kernel::whereabouts::{locate, open_name};
 
 /// The absolute path without symbolic links that leads to the same file. If there is none: the path as it was typed.
-pub(super) fn real_path(path: &Path) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// It cannot be found, or is nothing that has cached pages.
+pub(super) fn real_path(path: &Path) -> Result<PathBuf> {
+    let (real, found) = resolve(path).map_err(|error| Error::io(Subject::Path(path.to_owned()), &error))?;
+    let Some(stat) = found else { return Ok(real) };
+    let why = match stat.st_mode & libc::S_IFMT {
+        libc::S_IFREG | libc::S_IFBLK => return Ok(real),
+        libc::S_IFDIR if stat.st_nlink == 0 => "a removed directory, below which there is nothing",
+        libc::S_IFDIR => return Ok(real),
+        libc::S_IFIFO => "a pipe, which has no cached pages",
+        libc::S_IFSOCK => "a socket, which has no cached pages",
+        libc::S_IFCHR => "a character device, which has no cached pages",
+        _ => "an object of the kernel that is no file, so it has no cached pages",
+    };
+    Err(Error::path(path, ErrorKind::Unsupported, why))
+}
+
+/// The path, and the state of what is there, unless a server would have to be asked.
+fn resolve(path: &Path) -> io::Result<(PathBuf, Option<FileStat>)> {
     let far = locate(path)?;
     if let Some(far) = far.as_ref().filter(|far| is_blocking(far.path())) {
         // It was resolved without asking for what is at its end.
-        return Ok(far.path().to_owned());
+        return Ok((far.path().to_owned(), None));
     }
     let found = far.map_or_else(|| open_name(path), |far| far.open(OFlag::O_PATH))?;
-    let lead = Lead::of(&found);
-    match path.canonicalize().ok().filter(|real| lead.is_none() || Lead::find(real) == lead) {
-        Some(real) => Ok(real),
-        // The kernel shows a removed file by a name that it may have had.
-        None if found.stat()?.st_nlink == 0 => Err(io::ErrorKind::NotFound.into()),
-        None => Ok(path.to_owned()),
-    }
+    let (lead, stat) = (Lead::of(&found), found.stat()?);
+    let real = path.canonicalize().ok().filter(|real| lead.is_none() || Lead::find(real) == lead);
+    Ok((real.unwrap_or_else(|| path.to_owned()), Some(stat)))
 }
 
 /// Whether a path is on a file system that may not answer.
@@ -47,6 +64,8 @@ pub(super) struct Lead {
     pub(super) is_file: bool,
     /// Whether it is a directory.
     pub(super) is_directory: bool,
+    /// Whether its last name was removed, or it never had one. It is then reached through a descriptor of a process.
+    pub(super) is_removed: bool,
 }
 
 impl Lead {
@@ -60,6 +79,7 @@ impl Lead {
             identity: (stat.st_dev, stat.st_ino),
             is_file: kind == libc::S_IFREG,
             is_directory: kind == libc::S_IFDIR,
+            is_removed: stat.st_nlink == 0,
         })
     }
 

@@ -237,10 +237,13 @@ impl Visitor for Measuring<'_> {
     fn file(&mut self, file: OpenFile, place: Place<'_>) -> ControlFlow<()> {
         self.looked_at.fetch_add(1, Ordering::Relaxed);
         let (links, is_in_memory) = (file.links(), file.file_system().kind == FileSystemKind::Memory);
-        let is_walked = place.directory.is_some() || !self.finds_held;
+        // What has no name was reached through a descriptor of a process.
+        let is_walked = (place.directory.is_some() || !self.finds_held) && links > 0;
+        let name = if links == 0 && !self.finds_held { file.handle().link() } else { None };
         let shown = if is_walked || self.context.is_none() { None } else { Shown::of(file.handle()) };
         let (file_system, generation) = (self.type_of(&file), file.identity().generation());
-        let report = self.engine.measure_opened(file, crate::units::ByteRange::ALL);
+        let mut report = self.engine.measure_opened(file, crate::units::ByteRange::ALL);
+        report.path = name.unwrap_or(report.path);
         let mut row = measured(&report, self.method, is_in_memory, links);
         row.file_system = file_system.map_or(row.file_system, Ok);
         self.own_sums.add(row.kind.ok(), row.cached.unwrap_or_default());
@@ -251,7 +254,9 @@ impl Visitor for Measuring<'_> {
         };
         match row.cached {
             Ok(Bytes(0)) => return ControlFlow::Continue(()),
-            Ok(_) if self.choice.has(&row.path) => self.add_rows(row, programs),
+            Ok(_) if self.choice.has(&row.path) || self.context.is_some_and(|context| context.has_removed(&row)) => {
+                self.add_rows(row, programs)
+            }
             Ok(_) => return ControlFlow::Continue(()),
             Err(absent) => self.sender.failure(Error::absent(Subject::Path(report.path), absent)),
         }

@@ -37,7 +37,7 @@ pub(crate) use restore::{Captured, CapturedFiles};
 #[cfg(feature = "capture")]
 pub(crate) use save::SavedFiles;
 
-use crate::error::{Error, Result, Subject};
+use crate::error::Result;
 use crate::machine::cached::{Counter, Counts, Kind, Lists};
 use crate::process::GroupChoice;
 use crate::units::{Absent, Bytes, Figure, PageSize, Reason};
@@ -168,10 +168,9 @@ impl FoundChoice {
     /// Chooses the files in and below a directory, which is looked for without waiting for a server.
     ///
     /// # Errors
-    /// It cannot be found.
+    /// It cannot be found, or is nothing that has cached pages.
     pub fn add_below(&mut self, directory: &Path) -> Result<()> {
-        self.below
-            .push(lead::real_path(directory).map_err(|error| Error::io(Subject::Path(directory.to_owned()), &error))?);
+        self.below.push(lead::real_path(directory)?);
         Ok(())
     }
 
