@@ -22,7 +22,7 @@ use crate::machine::cached::{CacheSize, Kind};
 use crate::pagecache::walk::{Place, Visitor};
 use crate::pagecache::{Engine, FileReport, FileSystemKind, OpenFile, may_have_pages};
 use crate::process::usage::OF_MACHINE;
-use crate::process::{Criteria, Hides, ProcRoot, ProcessChoice, Shown, is_of_namespace, what_is_hidden};
+use crate::process::{Criteria, ProcRoot, ProcessChoice, Shown, hides_processes, is_of_namespace};
 use crate::units::{Absent, Bytes, Figure, Pages, Reason, counted};
 
 const NO_LISTS: Absent =
@@ -34,8 +34,8 @@ const ONLY_HELD: &str = "files that no process holds, block devices and file-sys
                          them (root with all capabilities), and --scan walks over directories";
 /// What a user misses besides after a walk below a directory.
 const ONLY_BELOW: &str = "deleted files, shared memory, block devices and file-system metadata";
-/// What is missing besides if `/proc` does not show all processes.
-const ONLY_HIDDEN: &str = "what only processes that /proc does not show hold";
+/// What is missing besides if `/proc` hides processes, or belongs to another pid namespace.
+const ONLY_HIDDEN: &str = "what only processes hold that are hidden here";
 const HIDDEN: &str = "/proc hides those of other users (hidepid), so files that only they hold are missing";
 const OUTSIDE: &str = "this is another pid namespace, such as that of a container, so files that only processes \
                        outside of it hold are missing";
@@ -143,10 +143,10 @@ fn is_gap(error: &Error) -> bool {
     error.leaves_a_gap() || error.absence().is_some_and(is_closed)
 }
 
-/// The error for processes that `/proc` does not even show, if there may be any.
+/// The error for processes of which `/proc` does not show what they hold, or not even that they exist.
 fn hidden_processes(root: &ProcRoot) -> Option<Error> {
     let why = match () {
-        () if what_is_hidden(root) == Hides::Everything => HIDDEN,
+        () if hides_processes(root) => HIDDEN,
         () if is_of_namespace(root) => OUTSIDE,
         () => return None,
     };
