@@ -64,7 +64,7 @@ pub fn read_group_files(
     budget: Duration,
 ) -> Result<GroupFiles> {
     let split = Some(Split::Groups);
-    let facts = Facts { path: true, pages: true, holders: false };
+    let facts = Facts { path: true, pages: true, ..Facts::default() };
     let choice = FoundChoice { groups: group.clone(), split, ..FoundChoice::default() };
     let (charged, charged_lack) = match root.is_live() {
         true => {

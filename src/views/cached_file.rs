@@ -27,11 +27,14 @@ pub enum CachedNeed {
     Pages,
     /// Who holds it.
     Holders,
+    /// The container whose file it is.
+    Container,
 }
 
 const PATH: &[CachedNeed] = &[CachedNeed::Path];
 const PAGES: &[CachedNeed] = &[CachedNeed::Pages];
 const HOLDERS: &[CachedNeed] = &[CachedNeed::Holders];
+const CONTAINER: &[CachedNeed] = &[CachedNeed::Path, CachedNeed::Container];
 /// It speaks of the path and of the pages.
 const NOTE: &[CachedNeed] = &[CachedNeed::Path, CachedNeed::Pages];
 
@@ -218,7 +221,7 @@ const COLUMNS: &[C] = &[
         "the control groups if they are not UTF-8", needing(PAGES)),
     col!(new "container", "Container", Text, |row| container(row),
         "the container whose file it is, if no path of this mount namespace leads to it, or from overlayfs", naming(),
-        needing(PATH), minor()),
+        needing(CONTAINER), minor()),
     col!(new "kind", "Kind", Text, |row| row.kind.map_or_else(Cell::Absent, |kind| Cell::Word(kind.word())),
         "file, deleted, tmpfs, shared memory, memfd, block device or metadata of a file system",
         one_of(|| Kind::ALL.map(Kind::word).to_vec()), needing(PATH)),

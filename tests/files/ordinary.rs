@@ -1,6 +1,7 @@
 //! What an ordinary user sees, who may not read the kernel's lists.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -312,4 +313,48 @@ fn a_walk_counts_the_files_that_it_does_not_open() {
     let json = rmap(["files", "--scan", "--json", "--total", there.to_str().unwrap()]).json();
     let missed = json["account"]["missed"].as_str().unwrap();
     assert!(missed.ends_with("; 3 files or directories that could not be read"), "{json}");
+}
+
+#[test]
+fn a_container_that_may_be_hidden_is_not_called_none() {
+    let name = "a_container_that_may_be_hidden_is_not_called_none";
+    let Some(everyone) = ForEveryone::copy() else { return };
+    if !crate::has_lists(name) || !crate::common::has("setpriv", "util-linux") {
+        return;
+    }
+    let folder = memory();
+    let path = folder.path().join("inner/file");
+    let mount = "mkdir inner; mount -t tmpfs none inner; head -c 40960 /dev/zero > inner/file";
+    let acts = format!("glance:{}:{}", path.display(), 40960 / page());
+    let subject = crate::common::in_own_namespace(folder.path(), mount, &acts);
+    let inode = fs::metadata(format!("/proc/{}/root{}", subject.pid(), path.display())).unwrap().ino();
+    let capable = |arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        let user = format!("{NOBODY}");
+        command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--inh-caps", "+bpf,+perfmon"]);
+        command.args(["--ambient-caps", "+bpf,+perfmon"]).arg(everyone.program()).args(["files", "--budget=20"]);
+        crate::common::run({
+            command.args(arguments).current_dir("/");
+            command
+        })
+    };
+    let only = format!("inode == {inode} && fs == \"tmpfs\" && cached == {}", 40960);
+    let run = capable(&["--jsonl", "-o", "container,path,inode,fs,cached", "--filter", &only]);
+    if run.err.contains("CAP_BPF") || run.err.contains("setpriv") {
+        return eprintln!("SKIPPED: {name}: {}", run.err);
+    }
+    let rows = run.lines_of_json();
+    let row = rows.first().unwrap_or_else(|| panic!("{run:?}"));
+    let why = row["absent"]["container"].as_str().unwrap_or_default();
+    assert!(row["container"].is_null() && why.starts_with("denied: it may be in a mount namespace"), "{row}");
+    let line = "which container a file belongs to is not known of all: ";
+    assert_eq!(run.complaints().iter().filter(|said| said.contains(line)).count(), 1, "{run:?}");
+    let run = capable(&["-o", "container,path", "--filter", &format!("{only} && container == \"x\"")]);
+    assert!(run.err.contains("no row that could be read matches"), "{run:?}");
+    // Nothing is said of what no column shows.
+    assert!(!capable(&["-o", "path", "--top", "1"]).err.contains(line));
+    // Who may look knows it.
+    let rows = crate::complete(&["-o", "container,path,inode,fs,cached", "--filter", &only]).rows;
+    let seen = rows.iter().any(|row| row["container"] == format!("namespace of {0} (subject)", subject.pid()));
+    assert!(seen, "{rows:?}");
 }

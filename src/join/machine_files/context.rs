@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::chosen::ChosenPlaces;
@@ -37,6 +38,8 @@ const DEVICE: Absent =
     Absent::new(Reason::Unsupported, "what else uses a block device, such as a mount, is not looked for");
 const UNLISTED: Absent =
     Absent::new(Reason::Unsupported, "the mount that it is on is not in the list of mounts of this process");
+const UNSEEN_CONTAINER: Absent =
+    Absent::new(Reason::Denied, "it may be in a mount namespace of a process that does not show its mounts");
 const OTHER_NAMES: &str = "this name was removed, but the file has others";
 const HIDDEN: &str = "another mount hides this path";
 
@@ -45,6 +48,9 @@ pub(super) struct Context {
     places: Places,
     holders: Option<Holders>,
     chosen: ChosenPlaces,
+    wants_container: bool,
+    /// Whether the container of a file was not known.
+    hides_container: AtomicBool,
 }
 
 /// Who holds a file, by program: its name, and how many of its processes do.
@@ -65,7 +71,38 @@ impl Context {
         let places = Places::read(&root)?;
         let holders = if facts.holders { Some(Holders::read_until(&root, &places, until)?) } else { None };
         let chosen = ChosenPlaces::find(choice, &places);
-        Ok(Some(Context { places, holders, chosen }))
+        let (wants_container, hides_container) = (facts.container, AtomicBool::new(false));
+        Ok(Some(Context { places, holders, chosen, wants_container, hides_container }))
+    }
+
+    /// A message about what is not known of the files that were looked at because of such processes.
+    pub(super) fn unknown(&self) -> Option<String> {
+        let messages: Vec<String> = self.unseen().into_iter().chain(self.uncontained()).collect();
+        (!messages.is_empty()).then(|| messages.join("; "))
+    }
+
+    /// The same about their containers.
+    fn uncontained(&self) -> Option<String> {
+        if !self.wants_container || !self.hides_container.load(Ordering::Relaxed) {
+            return None;
+        }
+        let processes = || {
+            let (one, many) = ("process does not show its mounts", "processes do not show their mounts");
+            counted(self.places.denied(), one, many)
+        };
+        Some(match self.places.is_blind() {
+            true => "which container a file belongs to is known only as far as /proc shows processes".to_owned(),
+            false => format!("which container a file belongs to is not known of all: {}", processes()),
+        })
+    }
+
+    /// The container that a file was found to belong to. If none was, it may be of one that is not seen.
+    fn contained(&self, container: Option<Arc<str>>, has_own_path: bool) -> Figure<Option<Arc<str>>> {
+        if container.is_some() || !self.places.may_hide_container(has_own_path) {
+            return Ok(container);
+        }
+        self.hides_container.store(true, Ordering::Relaxed);
+        Err(UNSEEN_CONTAINER)
     }
 
     /// A message about the processes that did not show their mounts or what they hold, or were not asked in time.
@@ -108,12 +145,12 @@ impl Context {
             return Some(device_name(file.device).as_ref().is_some_and(is_below));
         }
         let device = file.file_system.device;
+        if self.chosen.has_file(device, file.number) {
+            return Some(true);
+        }
         let is_named = name.as_ref().is_some_and(|name| name.is_rooted);
         if file.is_internal() && !is_named {
             return Some(false);
-        }
-        if self.chosen.file(device, file.number).is_some() {
-            return Some(true);
         }
         let mut directories = self.chosen.on(device);
         if let Some(name) = name.as_ref().filter(|name| name.is_rooted) {
@@ -137,19 +174,29 @@ impl Context {
         let place = name.and_then(find);
         let is_below = |place: &Place| place.pid.is_none() && !place.is_hidden && choice.is_below(&place.path);
         if !place.as_ref().is_some_and(is_below) && self.place_as_typed(file, device, name) {
-            file.container = Ok(place.and_then(|place| place.container));
+            file.container = self.contained(place.and_then(|place| place.container), true);
             return;
         }
-        let (Some(place), Some(name)) = (place, name) else { return };
+        let (Some(place), Some(name)) = (place, name) else {
+            file.container = self.unplaced_container(file, device);
+            return;
+        };
         file.path = place.pid.map_or(place.path.clone(), |pid| through(pid, &place.path));
-        file.container = Ok(place.container);
+        file.container = self.contained(place.container, true);
         if place.is_hidden {
             file.note = file.note.or(Some(HIDDEN));
-        if self.chosen.has_file(device, file.number) {
-            return Some(true);
-        }
         } else if name.is_deleted && !file.is_deleted {
             file.note = file.note.or(Some(OTHER_NAMES));
+        }
+    }
+
+    /// The container of a file without a path. What is mounted nowhere is in none.
+    fn unplaced_container(&self, file: &FoundFile, device: (u32, u32)) -> Figure<Option<Arc<str>>> {
+        match file.kind {
+            Ok(Kind::BlockDevice | Kind::Memfd | Kind::SharedMemory | Kind::Metadata) => Ok(None),
+            // Without its name, where it is mounted is not known either.
+            Err(absent) => Err(absent),
+            _ => self.contained(None, self.places.is_own(device)),
         }
     }
 
@@ -227,10 +274,11 @@ impl Context {
         // Its own device may be another than that of the mount, as on btrfs and overlays.
         let Some((device, path)) = self.locate(&file.path) else { return self.hold_unplaced(file) };
         let is_elsewhere = self.chosen.locate(&file.path).is_some();
-        file.container = Ok(match is_elsewhere {
+        let container = match is_elsewhere {
             true => self.places.find(device, &path).and_then(|place| place.container),
             false => self.places.container(device, &path),
-        });
+        };
+        file.container = self.contained(container, true);
         self.hold_at(file, device, &path)
     }
 

@@ -127,7 +127,7 @@ impl MachineFiles {
         incomplete.extend(context.iter().flat_map(Context::unlisted));
         let moved = moved(sizes, changed, page);
         let account = Account::new(Method::Lists, sums, sizes.into_iter().flatten(), missed, moved);
-        let unseen = context.as_ref().and_then(Context::unseen);
+        let unseen = context.as_ref().and_then(Context::unknown);
         let is_uncharged = |group: &GroupChoice| !is_charged(&ChosenGroups::new(group, &root), &reader.groups);
         let named = choice.groups.each().zip(named_groups.each()).filter(|(_, (_, group))| is_uncharged(group));
         let uncharged = named.map(|((name, group), _)| (name.to_vec(), group)).collect();

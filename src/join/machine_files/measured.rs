@@ -133,7 +133,7 @@ pub(crate) fn measure_files<E: From<Error> + Send>(
     let missed =
         [Some(missed), unread.missed(), hidden.map(|_| ONLY_HIDDEN.to_owned())].into_iter().flatten().collect();
     let sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok((Account::new(method, sums, sizes, missed, None), context.and_then(Context::unseen)))
+    Ok((Account::new(method, sums, sizes, missed, None), context.and_then(Context::unknown)))
 }
 
 /// Whether something that may have cached pages is not reported because of an error: also a file that is not opened

@@ -111,12 +111,14 @@ impl FoundFile {
 /// What is read about each file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Facts {
-    /// Its path, and the container whose file it is.
+    /// Its path.
     pub path: bool,
     /// The states of its pages.
     pub pages: bool,
     /// Who holds it.
     pub holders: bool,
+    /// The container whose file it is; needs the path.
+    pub container: bool,
 }
 
 /// What a file has several rows for.
@@ -157,9 +159,10 @@ impl Facts {
     /// These, and what the choice depends on.
     fn needed_by(self, choice: &FoundChoice) -> Facts {
         Facts {
-            path: self.path || choice.deleted || !choice.below.is_empty(),
+            path: self.path || self.container || choice.deleted || !choice.below.is_empty(),
             pages: self.pages || choice.needs_pages(),
             holders: self.holders || choice.split == Some(Split::Holders) || !choice.holders.is_empty(),
+            container: self.container,
         }
     }
 }

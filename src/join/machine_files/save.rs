@@ -13,7 +13,7 @@ use crate::join::Message;
 use crate::units::{Absent, Bytes, Figure};
 
 /// Everything is read.
-const FACTS: Facts = Facts { path: true, pages: true, holders: true };
+const FACTS: Facts = Facts { path: true, pages: true, holders: true, container: true };
 
 /// All cached files of this machine.
 pub(crate) struct SavedFiles {

@@ -78,12 +78,25 @@ pub struct Places {
     /// The kernel's own mount of tmpfs, which is in no list of mounts.
     nameless: Option<NamelessMount>,
     denied: u64,
+    hides_container: bool,
+    is_blind: bool,
 }
 
 impl Places {
     /// How many processes did not show their mount namespace to this user. Files that are only in theirs have no path.
     pub fn denied(&self) -> u64 {
         self.denied
+    }
+
+    /// Whether `/proc` does not show all processes, so that not even the number of the other namespaces is known.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.is_blind
+    }
+
+    /// Whether a file in which no container was found may be of one that this user does not see. A file to which a path
+    /// of this process leads is of another container only if that one has it in an overlay.
+    pub(crate) fn may_hide_container(&self, has_own_path: bool) -> bool {
+        self.is_blind || if has_own_path { self.hides_container } else { self.denied > 0 }
     }
 
     /// Where a file is, of which the device of its file system (as in `mountinfo` and `maps`; `stat` may give another
@@ -297,6 +310,11 @@ impl Places {
     /// Whether a file system on this device is in a list of mounts, or is that of the kernel's own mount of tmpfs.
     pub(crate) fn has_device(&self, device: Device) -> bool {
         self.is_nameless(device) || self.own.contains_key(&device) || self.others.contains_key(&device)
+    }
+
+    /// Whether a file system on this device is mounted in the namespace of this process.
+    pub(crate) fn is_own(&self, device: Device) -> bool {
+        self.own.contains_key(&device)
     }
 
     /// Whether this is the device of the kernel's own mount of tmpfs.

@@ -10,7 +10,7 @@ use super::{At, Places};
 use crate::error::{ErrorKind, Result};
 use crate::kernel::mount_table::{Layer, Mount};
 use crate::machine::container_name;
-use crate::process::{ProcRoot, Process, own_root, read_pids};
+use crate::process::{ProcRoot, Process, hides_processes, own_root, read_pids, shows_whole_machine};
 
 /// Through how many processes a namespace is read until one is found that sees all of it.
 const READERS: u32 = 8;
@@ -62,6 +62,8 @@ struct Reader {
     /// What is mounted from a device on NFS.
     sources: HashMap<Device, HashSet<Vec<u8>>>,
     denied: u64,
+    /// Whether one of those that were denied may be in a container.
+    hides_container: bool,
 }
 
 impl Reader {
@@ -75,8 +77,12 @@ impl Reader {
                 None => self.add(&process, Some(number)),
             },
             Err(error) if error.kind() == ErrorKind::Denied => {
-                let is_kernel_thread = Process::open_in(root, pid).is_ok_and(|process| process.is_kernel_thread());
-                self.denied += u64::from(!is_kernel_thread);
+                let process = Process::open_in(root, pid);
+                if !process.as_ref().is_ok_and(Process::is_kernel_thread) {
+                    self.denied += 1;
+                    let cgroup = process.and_then(|process| process.read_cgroup());
+                    self.hides_container |= cgroup.map_or(true, |cgroup| container_name(&cgroup).is_some());
+                }
             }
             // It has exited, or a capture does not have it.
             Ok((_, None)) | Err(_) => {}
@@ -149,6 +155,8 @@ impl Reader {
         let mut places = Places {
             nameless: root.nameless_mount(),
             denied: self.denied,
+            hides_container: self.hides_container,
+            is_blind: hides_processes(root) || root.is_live() && !shows_whole_machine(root),
             repeating: self.repeating,
             fuse: self.fuse,
             ..Places::default()

@@ -205,6 +205,7 @@ impl Source for CachedFileSource {
             path: needs.contains(&CachedNeed::Path),
             pages: needs.contains(&CachedNeed::Pages),
             holders: needs.contains(&CachedNeed::Holders),
+            container: needs.contains(&CachedNeed::Container),
         };
         if !self.root.is_live() {
             return self.read_captured(rows);
