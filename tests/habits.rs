@@ -932,6 +932,8 @@ fn an_option_before_the_command_says_what_to_type() {
     }
     assert!(refused(&["--proc-root", root, "pcstat", "f"]).starts_with("--proc-root: "));
     assert_eq!(refused(&["--filter", "rss > 1", "--sort", "rss", "ps"]), line("ps --filter 'rss > 1' --sort rss"));
-    assert!(refused(&["-w", "1"]).starts_with("-w: not for the overview; `rmap mem`, "));
+    assert!(
+        refused(&["-w", "1"]).starts_with("-w: not for the overview, which shows several lists once; `rmap mem`, ")
+    );
     assert_eq!(refused(&["overview", "-w", "1"]), refused(&["-w", "1"]));
 }

@@ -129,7 +129,7 @@ fn other_options_than_those_of_the_screen_are_explained() {
         ("--top", "`rmap mem`, `rmap ps`, `rmap files` and `rmap cgroups` have it"),
         ("--tree", "`rmap ps` has it"),
     ] {
-        let line = format!("{option}: not for the overview; {expected}, as ");
+        let line = format!("{option}: not for the overview, which shows several lists once; {expected}, as ");
         let run = rmap(["overview", option]);
         assert!(run.status == Some(2) && run.err.contains(&line), "{run:?}");
     }

@@ -39,6 +39,11 @@ impl Screen {
         out.flush()
     }
 
+    /// Whether there is something on it that must not be disturbed.
+    pub(super) fn is_drawn(&self) -> bool {
+        !self.round.is_empty()
+    }
+
     /// Draws the last round again if the terminal has another size now.
     pub(super) fn redraw_if_resized(&mut self) -> io::Result<()> {
         let size = terminal_size();

@@ -356,7 +356,10 @@ const VIEWS: &str = "`rmap pid PID` and `rmap pcstat PATH`";
 /// The line for an option that the overview does not have, but what it sums up, if that is what `command` is.
 pub(super) fn not_for_overview(option: &str, command: &str, subcommands: &[Subcommand]) -> Option<String> {
     let parts = parts_with(option, subcommands).filter(|_| command == OVERVIEW)?;
-    Some(pointed(&format!("{option}: not for the overview; {parts}, as have {VIEWS}"), "rmap"))
+    Some(pointed(
+        &format!("{option}: not for the overview, which shows several lists once; {parts}, as have {VIEWS}"),
+        "rmap",
+    ))
 }
 
 /// The line for options of both views, but not of the overview, without anything to look at.
@@ -556,8 +559,9 @@ mod tests {
     fn the_overview_has_few_options() {
         let have = "`rmap mem`, `rmap ps`, `rmap files` and `rmap cgroups` have it, as have `rmap pid PID` and `rmap \
                     pcstat PATH`";
-        assert_eq!(words("-w 1"), format!("line: -w: not for the overview; {have}; see `rmap --help`"));
-        assert_eq!(words("--top 3"), format!("line: --top: not for the overview; {have}; see `rmap --help`"));
+        let why = "not for the overview, which shows several lists once";
+        assert_eq!(words("-w 1"), format!("line: -w: {why}; {have}; see `rmap --help`"));
+        assert_eq!(words("--top 3"), format!("line: --top: {why}; {have}; see `rmap --help`"));
     }
 
     #[test]

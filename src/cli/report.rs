@@ -240,7 +240,10 @@ impl Host for Report {
     }
 
     fn progress(&mut self, progress: Progress) {
-        self.progress.show(progress);
+        // On a screen with a round it would be written behind the last line.
+        if !self.screen.borrow().is_drawn() {
+            self.progress.show(progress);
+        }
     }
 
     fn check(&self) -> Result<(), Stop> {

@@ -37,8 +37,8 @@ pub(super) fn lines(
     if let Some(unevictable) = row.known(GroupAmount::Unevictable).filter(|bytes| *bytes > Bytes(0)) {
         // The kernel moves a large folio off the lists only if all of it is locked.
         lines.push(format!(
-            "At least {} cannot be taken: locked (mlock), or of ramfs. What shares a large folio with locked pages cannot \
-             either, and is counted above as if it could.",
+            "At least {} cannot be taken: locked (mlock), or of ramfs. What shares a large folio with locked pages \
+             cannot either, and is counted above as if it could.",
             Human(unevictable)
         ));
     }
