@@ -515,6 +515,21 @@ fn the_largest_files_are_on_the_screen_in_each_view() {
 }
 
 #[test]
+fn no_progress_is_written_on_the_screen_of_a_repeated_answer() {
+    let folder = tempfile::tempdir_in(known::memory()).unwrap();
+    for number in 0..300 {
+        std::fs::write(folder.path().join(number.to_string()), "1").unwrap();
+    }
+    // Progress is shown after the first second.
+    let line = format!("timeout -s INT 3 {} pcstat -R --summary -w 0.3 .", program().display());
+    let mut script = Command::new("script");
+    script.args(["-qec", &format!("stty cols 80 rows 12; {line}"), "/dev/null"]).current_dir(folder.path());
+    script.env("SHELL", "/bin/sh").env("TERM", "xterm");
+    let text = run(script).text();
+    assert!(text.matches("Cached").count() > 3 && !text.contains("looked at"), "{text}");
+}
+
+#[test]
 fn the_options_of_other_programs_are_wrapped_to_the_terminal() {
     if !is_as_in_the_pictures() {
         return;
