@@ -146,7 +146,13 @@ fn become_program(words: &[*const c_char], filter: Option<&Filter>, mask: &SigSe
     if let Some(filter) = filter {
         match filter.install() {
             Ok(listener) => send(channel, 0, Some(listener)),
-            Err(errno) => send(channel, errno as i32, None),
+            Err(errno) => {
+                send(channel, errno as i32, None);
+                if !NOT_REPORTED.contains(&errno) {
+                    // SAFETY: this ends the process at once.
+                    unsafe { libc::_exit(127) };
+                }
+            }
         }
     }
     let program = words.first().copied().unwrap_or(c"".as_ptr());
