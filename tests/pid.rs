@@ -204,7 +204,7 @@ fn a_file_with_deleted_in_its_name_is_not_deleted() {
 fn each_hostile_file_name_is_one_row() {
     let folder = disk();
     let names: [(&[u8], &str); 6] = [
-        (b"two\nlines", "two\\012lines"),
+        (b"two\nlines", "two\\nlines"),
         (b"clear\x1b[2J", "clear\\x1b[2J"),
         (b" a  b ", " a  b "),
         (b"caf\xe9", "caf\\xe9"),
