@@ -128,6 +128,14 @@ impl FarPath {
         Ok(FarPath { asker: Asker::of_device(device)?, path, is_fuse: mount_table::own().is_fuse(device) })
     }
 
+    /// Whether it leads to FUSE, also if the list of mounts does not tell, as behind the links of `/proc`.
+    ///
+    /// # Errors
+    /// As `open(2)` and `fstatfs(2)`.
+    pub(crate) fn is_on_fuse(&self) -> Result<bool, Errno> {
+        Ok(self.is_fuse || self.open(OFlag::O_PATH)?.stat_fs()?.magic == FUSE)
+    }
+
     /// The path.
     pub(crate) fn path(&self) -> &Path {
         Path::new(OsStr::from_bytes(self.path.as_bytes()))
@@ -367,8 +375,6 @@ impl FsStat {
     /// # Errors
     /// `errno`, if it is not the answer of a server; or those of `device`.
     pub(crate) fn of_served(errno: Errno, device: impl FnOnce() -> Result<u64, Errno>) -> Result<FsStat, Errno> {
-        /// `FUSE_SUPER_MAGIC`
-        const FUSE: u32 = 0x6573_5546;
         // The server is silent or gone, or it was not asked.
         if matches!(errno, Errno::ETIMEDOUT | Errno::EINTR | Errno::ENOTCONN | Errno::ECONNABORTED | Errno::EBADF) {
             return Err(errno);
@@ -382,6 +388,9 @@ impl FsStat {
         }
     }
 }
+
+/// `FUSE_SUPER_MAGIC`
+const FUSE: u32 = 0x6573_5546;
 
 /// `struct linux_dirent64`: the length of an entry, its type, and the start of its name.
 const ENTRY_LENGTH: usize = 16;

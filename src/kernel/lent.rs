@@ -83,7 +83,10 @@ fn read_index() -> Index {
         for fd in numbers(&format!("/proc/{pid}/fd")) {
             let Ok(link) = CString::new(format!("{pid}/fd/{fd}")) else { continue };
             let Ok(found) = Statx::cached_of_name(proc.as_fd(), &link) else { continue };
-            if mounts.is_fuse(mount_table::parts(found.device())) && is_readable(pid, fd) {
+            // A mount of another mount namespace is not in the list.
+            let device = mount_table::parts(found.device());
+            let is_unlisted = || device.0 == 0 && found.is_regular() && mounts.may_block(device).is_none();
+            if (mounts.is_fuse(device) || is_unlisted()) && is_readable(pid, fd) {
                 index.entry((found.device(), found.inode())).or_default().push(Descriptor { pid, fd });
             }
         }

@@ -144,6 +144,11 @@ impl Statx {
         self.attributes_mask & ATTRIBUTE_NO_DUMP != 0
     }
 
+    /// Whether it is a regular file.
+    pub(crate) fn is_regular(&self) -> bool {
+        self.mode() & libc::S_IFMT == libc::S_IFREG
+    }
+
     /// Its type and permissions.
     pub(crate) fn mode(&self) -> u32 {
         self.mode.into()

@@ -17,11 +17,11 @@ use super::leases::{Leases, Opened};
 use super::report::Change;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::file_system::{FileSystem, FileSystemKind};
-use crate::kernel::handle::Handle;
+use crate::kernel::handle::{FarPath, Handle};
 use crate::kernel::identity::{FileIdentity, PageSource};
 use crate::kernel::open::Quiet;
 use crate::kernel::whereabouts::locate;
-use crate::kernel::{self, holes, lent, open};
+use crate::kernel::{self, holes, lent, mount_table, open};
 use crate::units::{Absent, Bytes, PageSize, Reason};
 
 const NOT_OPEN: Absent = Absent::new(
@@ -104,12 +104,16 @@ impl OpenFile {
                 if device_is_virtual(&found) {
                     let file_system = FileSystem::of_path(path).map_err(|error| system(path, &error))?;
                     refuse_kind(path, file_system.kind)?;
+                    if file_system.kind == FileSystemKind::Fuse && !opens_fuse {
+                        // Of a mount namespace that is reached through `/proc`: it is in no list of mounts of this one.
+                        let far = FarPath::new(mount_table::parts(found.dev()), path);
+                        return OpenFile::named_on_fuse(path, &far.map_err(|errno| failed(path, errno))?);
+                    }
                 }
                 leases.open(path, (found.dev(), found.ino())).map_err(|error| system(path, &error))?
             }
-            Some(far) if far.is_fuse && !opens_fuse => {
-                let name = far.open(OFlag::O_PATH).map_err(|errno| failed(path, errno))?;
-                return Ok(OpenFile { by_path: true, ..OpenFile::unopened(path, name)? });
+            Some(far) if !opens_fuse && far.is_on_fuse().map_err(|errno| failed(path, errno))? => {
+                return OpenFile::named_on_fuse(path, &far);
             }
             Some(far) => {
                 let found = far.stat().map_err(|errno| failed(path, errno))?;
@@ -118,6 +122,12 @@ impl OpenFile {
             }
         };
         Ok(OpenFile { by_path: true, barred: opened.barred, ..OpenFile::from_quiet(path, opened.quiet)? })
+    }
+
+    /// A named file on FUSE, which must not be opened.
+    fn named_on_fuse(path: &Path, far: &FarPath) -> Result<OpenFile> {
+        let name = far.open(OFlag::O_PATH).map_err(|errno| failed(path, errno))?;
+        Ok(OpenFile { by_path: true, ..OpenFile::unopened(path, name)? })
     }
 
     /// Takes a descriptor that only names a file (`O_PATH`), because the file is not to be opened. Its figures are

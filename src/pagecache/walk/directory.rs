@@ -154,7 +154,9 @@ impl<'w, V: Visitor> Walker<'w, V> {
         let depth = parent.map_or(0, |parent| parent.depth + 1);
         let identity = (stat.st_dev, stat.st_ino);
         let may_lead_away = handle.own().is_some() && mount_table::own().has_blocking();
-        let is_fuse = handle.own().is_none() && mount_table::own().is_fuse(mount_table::parts(stat.st_dev));
+        let is_listed = || handle.own().is_none() && mount_table::own().is_fuse(mount_table::parts(stat.st_dev));
+        // A mount of another mount namespace, which is reached through `/proc`, is not in the list.
+        let is_fuse = file_system.kind == FileSystemKind::Fuse || is_listed();
         Some(OpenDirectory { path, depth, handle, identity, root_device, file_system, may_lead_away, is_fuse })
     }
 

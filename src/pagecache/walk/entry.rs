@@ -11,7 +11,7 @@ use nix::sys::stat::{FileStat, stat};
 use super::path::{join, open_by_path};
 use super::visit::Options;
 use super::work::OpenDirectory;
-use crate::kernel::handle::Handle;
+use crate::kernel::handle::{FarPath, Handle};
 use crate::kernel::mount_table;
 use crate::kernel::statx::Statx;
 use crate::kernel::whereabouts::locate;
@@ -65,7 +65,7 @@ pub(super) fn open_entry(
     if may_lead_away(directory, name, link)
         && let Some(far) = locate(path)?
     {
-        return match far.is_fuse && !options.opens_fuse {
+        return match !options.opens_fuse && far.is_on_fuse()? {
             true => far.open(OFlag::O_PATH).map(Found::OnFuse),
             false => {
                 let found = far.stat()?;
@@ -75,7 +75,12 @@ pub(super) fn open_entry(
     }
     if directory.is_fuse && !options.opens_fuse {
         let link = if link { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-        return directory.handle.open_at(name, link | OFlag::O_PATH).map(Found::OnFuse);
+        return match directory.handle.own() {
+            None => directory.handle.open_at(name, link | OFlag::O_PATH),
+            // Only the child that asks file systems can take the descriptor of a process.
+            Some(_) => FarPath::new(mount_table::parts(directory.identity.0), path)?.open(link | OFlag::O_PATH),
+        }
+        .map(Found::OnFuse);
     }
     options.leases.open_at(&directory.handle, name, link).map(Found::Opened)
 }
