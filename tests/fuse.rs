@@ -116,6 +116,42 @@ fn looking_at_a_file_on_fuse_keeps_its_cached_pages() {
 }
 
 #[test]
+fn a_file_on_fuse_that_a_link_of_proc_leads_to_is_not_opened() {
+    let name = "a_file_on_fuse_that_a_link_of_proc_leads_to_is_not_opened";
+    let Some(folder) = mounted_as(name, "mkdir there") else { return };
+    let there = folder.join("there");
+    let Some(_served) = Served::mount(&there) else { return };
+    if !has_cachestat() {
+        return;
+    }
+    let (file, pages) = (there.join("a"), SERVED_SIZE / common::page());
+    let subject = Subject::start([format!("view:{}:{pages}", file.display())]);
+    let (pid, there) = (subject.word(), there.display());
+    let elsewhere = |line: &str| format!("unshare -m sh -c 'umount {there}; {line}'");
+    for line in [
+        format!("rmap pcstat --jsonl /proc/{pid}/fd/3"),
+        format!("cd {there}; rmap pcstat --jsonl /proc/self/cwd/a"),
+        format!("rmap pcstat --jsonl /proc/{pid}/root{}", file.display()),
+        format!("rmap pcstat --jsonl -R /proc/{pid}/root{there} --filter 'filename=~\"a$\"'"),
+        // In a mount namespace that does not have it.
+        elsewhere(&format!("rmap pcstat --jsonl /proc/{pid}/root{}", file.display())),
+        elsewhere(&format!("rmap pcstat --jsonl /proc/{pid}/fd/3")),
+        elsewhere(&format!("rmap pcstat --jsonl --pid {pid} --filter size=={SERVED_SIZE}")),
+    ] {
+        let run = common::shell(&line, &[]);
+        let row = run.lines_of_json().first().cloned().unwrap_or_else(|| panic!("{line}: {run:?}"));
+        assert_eq!(row["cached"], pages, "{line}: {row} {}", run.err);
+        assert_eq!(mapped_in(&subject, &file), pages, "{line}");
+    }
+    for line in ["who", "evict --dry-run", "warm --dry-run"] {
+        for line in [format!("rmap {line} /proc/{pid}/fd/3"), elsewhere(&format!("rmap {line} /proc/{pid}/fd/3"))] {
+            common::shell(&line, &[]);
+            assert_eq!(mapped_in(&subject, &file), pages, "{line}");
+        }
+    }
+}
+
+#[test]
 fn a_server_that_does_not_know_statfs_has_its_files_measured() {
     let name = "a_server_that_does_not_know_statfs_has_its_files_measured";
     let Some(folder) = mounted_as(name, "mkdir there") else { return };
