@@ -263,6 +263,23 @@ fn the_files_of_a_server_that_answers_are_reported() {
 }
 
 #[test]
+fn a_program_is_not_looked_for_in_a_directory_that_does_not_answer() {
+    let Some(folder) = folder("a_program_is_not_looked_for_in_a_directory_that_does_not_answer") else { return };
+    let there = folder.join("there");
+    let Some(_served) = Served::by_nobody(&there) else { return };
+    let path = format!("{}:/usr/bin:/bin", there.display());
+    for line in [&["trace", "true"][..], &["trace", "--no-syscalls", "true"], &["demo", "--", "true"]] {
+        let mut command = command(line);
+        command.env("PATH", &path);
+        let begun = Instant::now();
+        let run = common::run(command);
+        let expected = format!("rmap: {}: {SILENT}", there.join("true").display());
+        assert!(begun.elapsed() < BOUND && run.status == Some(126), "{line:?}: {run:?}");
+        assert!(run.err.starts_with(&expected), "{line:?}: {run:?}");
+    }
+}
+
+#[test]
 fn a_pipe_is_read_whatever_is_mounted() {
     let Some(folder) = folder("a_pipe_is_read_whatever_is_mounted") else { return };
     let Some(_served) = Served::by_nobody(&folder.join("there")) else { return };
@@ -289,6 +306,9 @@ fn the_cached_pages_of_a_file_whose_server_has_ended_are_missed() {
     let why = "vanished: the server of its file system has ended";
     assert_eq!(run.lines_of_json()[0]["absent"]["cache_cached"], why, "{run:?}");
     assert!(run.status == Some(1) && run.err.contains(why), "{}", run.err);
+    // Nothing is said of a name, which it has.
+    let run = in_time(["pcstat", "--pid", &subject.word()]);
+    assert!(run.status == Some(1) && !run.err.contains("this name"), "{}", run.err);
 }
 
 #[test]

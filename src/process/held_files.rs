@@ -22,7 +22,7 @@ use crate::process::failure::read_error;
 use crate::process::handle::Process;
 use crate::process::head::{Device, Head, parse_head};
 use crate::process::held_open::HeldOpen;
-use crate::process::mapped_file::{Place, Way, is_at, open_mapped, path_of};
+use crate::process::mapped_file::{GONE, Place, Way, is_at, open_mapped, path_of};
 use crate::process::root::{ProcRoot, is_of_our_namespace};
 use crate::units::{Absent, Reason};
 
@@ -400,10 +400,10 @@ fn unreachable(path: &Path, absent: Absent) -> Error {
     match absent.reason {
         Reason::Denied => Error::path(path, ErrorKind::Denied, "it is mapped, but cannot be opened as the mapped file")
             .with_advice(advice),
-        _ if absent == Absent::SILENT => Error::absent(Subject::Path(path.to_owned()), absent),
-        Reason::Vanished => {
+        Reason::Vanished if absent == GONE => {
             Error::path(path, ErrorKind::Denied, "it is mapped, but no longer has this name").with_advice(advice)
         }
+        Reason::Vanished => Error::absent(Subject::Path(path.to_owned()), absent),
         reason => {
             let kind = if reason == Reason::Changed { ErrorKind::Changed } else { ErrorKind::Unsupported };
             Error::path(path, kind, format!("it is mapped, but {}", absent.why))

@@ -114,7 +114,7 @@ const COPIED: Absent = Absent::new(
     Reason::Changed,
     "overlayfs may have copied its file to the upper layer since it was mapped, and only the copy can be measured",
 );
-const GONE: Absent = Absent::new(Reason::Vanished, "the mapping or its file no longer exists");
+pub(super) const GONE: Absent = Absent::new(Reason::Vanished, "the mapping or its file no longer exists");
 const ENDED: Absent = Absent::new(Reason::Vanished, "the server of its file system has ended");
 const FAILED: Absent = Absent::new(Reason::Vanished, "its file cannot be opened any more");
 

@@ -12,7 +12,7 @@ use crate::table::{
     Cell, Colour, ColumnHead, ColumnKind, Difference, LOWER_BOUND, Presence, SizeUnit, TotalCell, TotalRow,
     write_brief_share, write_change_of_share,
 };
-use crate::units::{Bytes, Exact, Pages, Reason};
+use crate::units::{Bytes, Exact, HumanPages, Pages, Reason};
 
 /// The layout of lines, once the widths are known.
 pub(super) struct Lines {
@@ -171,7 +171,7 @@ fn write_plain_cell(cell: &Cell<'_>, column: &ColumnHead, presentation: &Present
             let _ = write!(out, "{}", Exact(Bytes(*bytes)));
         }
         (Cell::Count(count), ColumnKind::Pages, Some(page)) => {
-            Cell::Bytes(Pages(*count).bytes(page).0).write_text(SizeUnit::Human, out);
+            let _ = write!(out, "{}", HumanPages(Pages(*count), page));
         }
         (Cell::Change(Difference::Pages(by)), _, Some(page)) => {
             let by = by.saturating_mul(i64::try_from(page.bytes()).unwrap_or(i64::MAX));

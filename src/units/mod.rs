@@ -316,23 +316,41 @@ pub struct Human(pub Bytes);
 
 impl fmt::Display for Human {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.0.0;
-        let Some((letter, shift)) = UNITS.iter().find(|(_, shift)| bytes >> shift != 0) else {
-            return write!(out, "{bytes}");
-        };
-        let whole = bytes >> shift;
-        let rest = bytes & ((1u64 << shift) - 1);
-        let tenth = (u128::from(rest) * 10) >> shift;
-        match tenth {
-            0 => write!(out, "{whole}{letter}"),
-            _ => write!(out, "{whole}.{tenth}{letter}"),
-        }
+        write_human(self.0.0.into(), out)
+    }
+}
+
+/// The same for pages of this size, whose bytes may not fit into 64 bits.
+pub(crate) struct HumanPages(pub(crate) Pages, pub(crate) PageSize);
+
+impl fmt::Display for HumanPages {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_human(u128::from(self.0.0) * u128::from(self.1.0), out)
+    }
+}
+
+fn write_human(bytes: u128, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Some((letter, shift)) = UNITS.iter().find(|(_, shift)| bytes >> shift != 0) else {
+        return write!(out, "{bytes}");
+    };
+    let whole = bytes >> shift;
+    let rest = bytes & ((1u128 << shift) - 1);
+    match (rest * 10) >> shift {
+        0 => write!(out, "{whole}{letter}"),
+        tenth => write!(out, "{whole}.{tenth}{letter}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_that_are_more_than_64_bits_of_bytes_are_shown() {
+        let page = PageSize::new(4096).unwrap();
+        let shown = |pages| HumanPages(Pages(pages), page).to_string();
+        assert_eq!((shown(0), shown(3), shown(6_755_399_441_055_741)), ("0".into(), "12K".into(), "23.9E".into()));
+    }
 
     #[test]
     fn several_sizes_have_one_unit() {

@@ -24,7 +24,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -139,6 +139,27 @@ const TAKEN_ALREADY: Absent =
 const KILLED: Absent = Absent::new(Reason::NotApplicable, "no system call: a signal ended the program");
 const ENDED: Absent = Absent::new(Reason::NotApplicable, "the program has ended");
 
+/// Waits until the file systems answer that have the program, or may have it because it is looked for there: a child
+/// that waits for one could not be ended.
+///
+/// # Errors
+/// `Vanished`, about the first place that does not answer.
+fn await_program(name: &OsStr) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places: Vec<PathBuf> = match name.as_bytes().contains(&b'/') {
+        true => vec![name.into()],
+        false => std::env::split_paths(&path).map(|directory| directory.join(name)).collect(),
+    };
+    for place in places {
+        match await_answer(&place) {
+            Ok(()) => return Ok(()),
+            Err(Errno::ETIMEDOUT) => return Err(Error::io(Subject::Path(place), &Errno::ETIMEDOUT.into())),
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
 impl Trace {
     /// Starts the program.
     ///
@@ -153,10 +174,7 @@ impl Trace {
         Process::check_that_started_are_found()?;
         let signals = Signals::take().map_err(|errno| failed(errno.into()))?;
         let pace = Pace::new(request.every);
-        // A child that waits for its file system could not be ended.
-        if name.as_bytes().contains(&b'/') && await_answer(Path::new(&name)) == Err(Errno::ETIMEDOUT) {
-            return Err(failed(Errno::ETIMEDOUT.into()));
-        }
+        await_program(&name)?;
         let started = launch(&words, filter.as_ref(), &signals.before);
         let mut launched = started.map_err(|failed| not_started(&name, failed))?;
         let process = Process::started(launched.pid)?;
