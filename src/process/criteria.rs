@@ -151,7 +151,9 @@ pub fn read_matching(root: &ProcRoot, criteria: &Criteria) -> Result<Vec<u32>> {
     let is_left_out = |pid| criteria.may_match_ourselves() && (Some(pid) == own || is_own_helper(root, pid));
     let matches = |pid: &u32| {
         let process = Process::open_in(root, *pid);
-        process.and_then(|process| criteria.match_process(&process)).unwrap_or(false)
+        let found = process.and_then(|process| criteria.match_process(&process));
+        // One of which it cannot be told is reported when it is read.
+        found.unwrap_or_else(|error| error.kind() == ErrorKind::Malformed)
     };
     let mut found: Vec<u32> = read_pids(root)?.into_iter().filter(|pid| !is_left_out(*pid)).filter(matches).collect();
     found.sort_unstable();

@@ -476,4 +476,7 @@ fn a_process_whose_stat_is_damaged_is_named_and_counted() {
     let run = ps(&capture, &["--json", "--total"]);
     let account = &run.json()["account"];
     assert_eq!(["processes", "read", "failed"].map(|key| number(account, key)), [2, 1, 1], "{account}");
+    // It may have any name.
+    let run = ps(&capture, &["--name", "nobody"]);
+    assert_eq!((run.status, run.err.as_str()), (Some(1), line), "{run:?}");
 }
