@@ -102,8 +102,9 @@ pub(crate) use file_uses::{FileUse, UseBuffers, UsedIn, base_name, deleted_name,
 pub use flags::{Flag, flags_in_words};
 pub(crate) use handle::{ListedPids, listed_pids, own_pid};
 pub use handle::{Process, shows_whole_machine};
+pub(crate) use handle::is_of_namespace;
 #[cfg(feature = "capture")]
-pub(crate) use handle::{is_of_namespace, may_be_kernel_thread};
+pub(crate) use handle::may_be_kernel_thread;
 pub use head::Device;
 pub use held_files::{Held, HeldFile, HeldFiles};
 pub(crate) use held_open::HeldOpen;

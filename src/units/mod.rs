@@ -320,8 +320,8 @@ impl fmt::Display for Human {
     }
 }
 
-/// The same for pages of this size, whose bytes may not fit into 64 bits.
-pub(crate) struct HumanPages(pub(crate) Pages, pub(crate) PageSize);
+/// Displays pages of this size as bytes for people, like [`Human`], also if the bytes do not fit into 64 bits.
+pub struct HumanPages(pub Pages, pub PageSize);
 
 impl fmt::Display for HumanPages {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
