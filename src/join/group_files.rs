@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::machine_files::{Captured, Facts, FoundChoice, FoundFile, MachineFiles, Split};
+use super::machine_files::{Captured, ChosenGroups, Facts, FoundChoice, FoundFile, MachineFiles, Split};
 use crate::error::Result;
 use crate::machine::ELSEWHERE;
 use crate::process::{GroupChoice, ProcRoot};
@@ -94,7 +94,7 @@ pub fn read_group_files(
                 }
             };
             (
-                Ok(of_others(found, &files.as_named(group))),
+                Ok(of_others(found, &ChosenGroups::new(&files.as_named(group), root))),
                 unseen.into_iter().chain(lack.into_iter().flatten()).collect(),
             )
         }
@@ -116,9 +116,9 @@ fn whole(rows: Vec<FoundFile>) -> Vec<ChargedFile> {
 }
 
 /// The files that other groups are charged for.
-fn of_others(rows: Vec<FoundFile>, group: &GroupChoice) -> Vec<OthersFile> {
+fn of_others(rows: Vec<FoundFile>, group: &ChosenGroups<'_>) -> Vec<OthersFile> {
     let mut files: HashMap<u64, OthersFile> = HashMap::new();
-    let is_other = |row: &FoundFile| !row.part.is_empty() && !group.has_memory_group(&row.part);
+    let is_other = |row: &FoundFile| !row.part.is_empty() && !group.has(&Ok(row.part.clone()), None);
     for row in rows.into_iter().filter(is_other) {
         let new = OthersFile { path: row.path, is_deleted: row.is_deleted, cached: Bytes(0), groups: Vec::new() };
         let (file, cached) = (files.entry(row.id).or_insert(new), row.cached.unwrap_or(Bytes(0)));

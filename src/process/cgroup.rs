@@ -96,6 +96,20 @@ impl GroupChoice {
         self.wanted.iter().any(|wanted| is_in_group(&groups, wanted))
     }
 
+    /// The highest group at or above this path that is one of them, or below one.
+    pub(crate) fn highest<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        at_or_above(path).find(|above| self.has_memory_group(above))
+    }
+
+    /// Whether a removed group is one of them, or below one, by how it is `shown`: `(removed) /a/b`. Names of groups
+    /// that exist do not mean it.
+    pub(crate) fn has_removed_group(&self, shown: &[u8]) -> bool {
+        let is_meant = |wanted: &&WantedGroup| wanted.typed.starts_with(b"(removed)");
+        let wanted = self.wanted.iter().filter(is_meant).cloned().collect();
+        // A path may be named without its first slash, which the name of a removed group does not have.
+        GroupChoice { wanted, memory: self.memory.clone() }.has_memory_group(&[b"/", shown].concat())
+    }
+
     /// Whether the memory control group with this path is one of them, or below one.
     pub fn has_memory_group(&self, path: &[u8]) -> bool {
         // As `/proc/PID/cgroup` has it, in either version unless that is known.
@@ -322,6 +336,15 @@ fn shortest_unless_glob(root: &[u8], path: &[u8], glob: Option<&Regex>) -> Vec<u
 /// Whether a path leads upwards first: to a group that is not below the root of the namespace.
 fn is_outside(path: &[u8]) -> bool {
     rest_below(path, b"/..").is_some()
+}
+
+/// The paths of the groups above a group, and its own, the highest first. What a path outside the namespace leads
+/// upwards to comes first, not what it goes up from.
+fn at_or_above(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let root = Some(&b"/"[..]).filter(|_| !is_outside(path));
+    let ends = (1..=path.len()).filter(|end| path.get(*end).is_none_or(|byte| *byte == b'/'));
+    let parts = ends.filter_map(|end| path.split_at_checked(end)).filter(|(_, rest)| !is_outside(rest));
+    root.into_iter().chain(parts.map(|(above, _)| above))
 }
 
 /// The controllers and the path of each line (`4:memory:/a/b`, `0::/a/b`).
@@ -553,6 +576,18 @@ mod tests {
         }
         let monitor = format!("0::/machine.slice/libpod-conmon-{id}.scope\n");
         assert!(!is_in_group(monitor.as_bytes(), &WantedGroup::new(id.as_bytes())));
+    }
+
+    #[test]
+    fn the_groups_above_one_do_not_include_the_root_of_a_namespace_that_it_is_not_in() {
+        for (path, expected) in [
+            ("/", &["/", "/"][..]),
+            ("/a/bc", &["/", "/a", "/a/bc"]),
+            ("/../../a/b", &["/../..", "/../../a", "/../../a/b"]),
+        ] {
+            let found: Vec<&[u8]> = at_or_above(path.as_bytes()).collect();
+            assert_eq!(found, expected.iter().map(|path| path.as_bytes()).collect::<Vec<_>>(), "{path}");
+        }
     }
 
     #[test]

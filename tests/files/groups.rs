@@ -156,6 +156,15 @@ fn groups_are_named_from_the_root_of_the_namespace() {
         let found = Answer::of(&run_in("exec unshare -C \"$@\"", &["--cgroup", typed, place]));
         assert_eq!((found.rows.len(), found.sum("cached")), (1, pages * page()), "{typed}: {found:?}");
     }
+    // A removed group beside it is not below it; one below it is.
+    let kid = root.inner("kid");
+    write_in(&kid, folder.path(), "kid", 0, 4);
+    let kid_name = format!("(removed) /{}", kid.last_name());
+    drop(kid);
+    drop(beside);
+    let found = Answer::of(&inside(&["--by", "cgroup", "--cgroup", "/", place]));
+    let groups: Vec<_> = found.rows.iter().map(|row| row["cgroup"].as_str().unwrap()).collect();
+    assert_eq!((&groups[..], found.sum("cached")), (&["/", &kid_name[..]][..], 20 * page()), "{found:?}");
 }
 
 #[test]
@@ -302,9 +311,36 @@ fn a_name_that_a_new_group_has_is_not_that_of_the_removed_one() {
     assert_eq!((found.rows.len(), bytes(found.row(&folder.path().join("mine")), "cached")), (1, 5 * page()));
     let found = complete(&["--cgroup".as_ref(), OsStr::new(&removed), folder.path().as_os_str()]);
     assert_eq!((found.rows.len(), bytes(found.row(&before), "cached")), (1, 7 * page()), "{found:?}");
-    // `rmap cgroups` gives the same sum.
-    let run = rmap(["cgroups", &new.name]).text();
-    assert!(run.contains("/mine\n") && !run.contains("/before\n"), "{run}");
+    // `rmap cgroups` gives the same sum, however the group is named.
+    for name in [&new.name[..], new.last_name()] {
+        let run = rmap(["cgroups", name]).text();
+        assert!(run.contains("/mine\n") && !run.contains("/before\n"), "{name}: {run}");
+        let found = complete(&["--cgroup".as_ref(), OsStr::new(name), folder.path().as_os_str()]);
+        assert_eq!((found.rows.len(), found.sum("cached")), (1, 5 * page()), "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn a_removed_group_below_another_is_of_that_one_and_not_of_a_later_one_of_the_same_name() {
+    if !has_lists("a_removed_group_below_another_is_of_that_one_and_not_of_a_later_one_of_the_same_name") {
+        return;
+    }
+    let Some(outer) = Group::new("above") else { return };
+    let inner = outer.inner("kid");
+    let folder = memory();
+    write_in(&inner, folder.path(), "file", 0, 7);
+    drop(inner);
+    let path = folder.path().join("file");
+    for name in [&outer.name[..], outer.last_name(), "/"] {
+        let found = complete(&["--cgroup".as_ref(), OsStr::new(name), folder.path().as_os_str()]);
+        assert_eq!(bytes(found.row(&path), "cached"), 7 * page(), "{name}: {found:?}");
+    }
+    drop(outer);
+    let new = Group::new("above").unwrap();
+    for name in [&new.name[..], new.last_name()] {
+        let found = complete(&["--cgroup".as_ref(), OsStr::new(name), folder.path().as_os_str()]);
+        assert_eq!(found.rows.len(), 0, "{name}: {found:?}");
+    }
 }
 
 #[test]

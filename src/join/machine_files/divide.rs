@@ -8,7 +8,7 @@ use super::described::REMOVED;
 use super::parts::{HolderOfFile, PagesOfFile, Parts};
 use super::{FoundChoice, FoundFile, Split};
 use crate::machine::cached::Counter;
-use crate::machine::group_exists;
+use crate::machine::group_inode;
 use crate::process::{GroupChoice, ProcRoot};
 use crate::units::{Absent, Bytes, Figure, Pages, Reason};
 
@@ -39,37 +39,51 @@ impl HolderOfFile {
     }
 }
 
+/// The path that a removed group had, and the inode number of its directory.
+type RemovedGroup = (Vec<u8>, Option<u64>);
+
 /// The chosen control groups, of which some may have been removed.
-pub(super) struct ChosenGroups<'c> {
+pub(crate) struct ChosenGroups<'c> {
     chosen: &'c GroupChoice,
     root: &'c ProcRoot,
-    /// Whether no group is called so now, by the paths that removed groups had.
-    free: RefCell<HashMap<Vec<u8>, bool>>,
+    /// Which removed groups are among them.
+    removed: RefCell<HashMap<RemovedGroup, bool>>,
 }
 
 impl<'c> ChosenGroups<'c> {
-    pub(super) fn new(chosen: &'c GroupChoice, root: &'c ProcRoot) -> ChosenGroups<'c> {
-        ChosenGroups { chosen, root, free: RefCell::default() }
+    pub(crate) fn new(chosen: &'c GroupChoice, root: &'c ProcRoot) -> ChosenGroups<'c> {
+        ChosenGroups { chosen, root, removed: RefCell::default() }
     }
 
-    /// Whether a group with this path is among them. A removed one may be named as it is `shown`, or as it was called
-    /// if no other group is called so now.
-    pub(super) fn has(&self, path: Option<&[u8]>, shown: &Figure<Vec<u8>>) -> bool {
-        let shown = shown.as_deref().ok();
-        let has = |name: Option<&[u8]>| name.is_some_and(|name| self.chosen.has_memory_group(name));
-        // A path may be named without its first slash, which the name of a removed group does not have.
-        let removed = shown.filter(|name| name.starts_with(REMOVED)).map(|name| [b"/", name].concat());
-        has(removed.as_deref().or(shown)) || path != shown && has(path) && path.is_none_or(|path| self.is_free(path))
-    }
-
-    /// Whether certainly no group has this path.
-    fn is_free(&self, path: &[u8]) -> bool {
-        if let Some(is_free) = self.free.borrow().get(path) {
-            return *is_free;
+    /// Whether the group that is `shown` so is among them. A removed one, whose directory had this inode number, may be
+    /// named as it is shown, or as it was called if no other group is called so now.
+    pub(crate) fn has(&self, shown: &Figure<Vec<u8>>, inode: Option<u64>) -> bool {
+        let Ok(shown) = shown else { return false };
+        match shown.strip_prefix(REMOVED) {
+            None => self.chosen.has_memory_group(shown),
+            Some(path) => self.chosen.has_removed_group(shown) || self.has_removed(path, inode),
         }
-        let is_free = group_exists(self.root, path) == Some(false);
-        self.free.borrow_mut().insert(path.to_vec(), is_free);
-        is_free
+    }
+
+    fn has_removed(&self, path: &[u8], inode: Option<u64>) -> bool {
+        let key = (path.to_vec(), inode);
+        if let Some(has) = self.removed.borrow().get(&key) {
+            return *has;
+        }
+        let is_below = |choice: &GroupChoice| choice.highest(path).is_some_and(|named| self.is_of(named, path, inode));
+        let has = self.chosen.each().any(|(_, choice)| is_below(&choice));
+        self.removed.borrow_mut().insert(key, has);
+        has
+    }
+
+    /// Whether a removed group was the one that is called `named`, or below it, and not one of the same name.
+    fn is_of(&self, named: &[u8], path: &[u8], inode: Option<u64>) -> bool {
+        match group_inode(self.root, named) {
+            Some(None) => true,
+            // Numbers only grow: a group is older than those below it.
+            Some(Some(above)) => named != path && inode.is_none_or(|inode| above < inode),
+            None => named != path,
+        }
     }
 }
 
@@ -88,7 +102,7 @@ pub(super) fn add_rows(
     if choice.keeps_parts {
         return add(FoundFile { parts: Some(Arc::new(parts)), ..whole });
     }
-    let is_wanted = |part: &&PagesOfFile| choice.groups.is_empty() || chosen.has(part.group.as_deref(), &part.groups);
+    let is_wanted = |part: &&PagesOfFile| choice.groups.is_empty() || chosen.has(&part.groups, part.group_inode);
     match choice.split {
         Some(Split::Groups) if whole.counts.is_ok() => {
             parts.groups.iter().filter(is_wanted).for_each(|part| add(part.row(&whole, &part.groups)));

@@ -139,7 +139,7 @@ impl MachineFiles {
 
 /// Whether pages of one of the groups are charged to a chosen one.
 fn is_charged(chosen: &ChosenGroups<'_>, groups: &Groups) -> bool {
-    groups.iter().any(|(number, group)| chosen.has(group.path.as_deref(), &group_name(Some(*number), groups)))
+    groups.iter().any(|(number, group)| chosen.has(&group_name(Some(*number), groups), Some(group.id)))
 }
 
 /// That two sums differ: in bytes if they are the same when they are rounded.
@@ -371,8 +371,14 @@ impl RowReader<'_> {
     fn part_of(&self, part: &[Part]) -> PagesOfFile {
         let mut counts = Counts::default();
         part.iter().for_each(|one| counts.add(&one.counts));
-        let group = part.first().and_then(|part| self.groups.get(&part.group?)?.path.clone());
-        PagesOfFile { group, groups: group_names(part, &self.groups), nodes: node_names(part), counts }
+        let group = part.first().and_then(|part| self.groups.get(&part.group?));
+        PagesOfFile {
+            group: group.and_then(|group| group.path.clone()),
+            group_inode: group.map(|group| group.id),
+            groups: group_names(part, &self.groups),
+            nodes: node_names(part),
+            counts,
+        }
     }
 }
 

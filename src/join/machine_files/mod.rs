@@ -29,6 +29,7 @@ use std::time::Duration;
 pub use account::Account;
 pub use described::Method;
 pub(crate) use described::{group_names, node_names, through};
+pub(crate) use divide::ChosenGroups;
 pub(crate) use from_lists::Found;
 pub(crate) use measured::{held_files, measure_files, walked_files};
 #[cfg(feature = "capture")]

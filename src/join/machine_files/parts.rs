@@ -16,6 +16,8 @@ pub(super) struct Parts {
 pub(super) struct PagesOfFile {
     /// The path of the control group that is charged for them.
     pub(super) group: Option<Vec<u8>>,
+    /// The inode number that its directory has or had; `None` in a capture.
+    pub(super) group_inode: Option<u64>,
     pub(super) groups: Figure<Vec<u8>>,
     pub(super) nodes: Figure<Vec<u8>>,
     pub(super) counts: Counts,

@@ -263,6 +263,7 @@ fn list<T>(value: Option<&Value>, parse: impl Fn(&Value) -> Option<T>) -> Option
 fn pages_of_file(value: &Value) -> Option<PagesOfFile> {
     Some(PagesOfFile {
         group: optional(value.get("group")?, text)?,
+        group_inode: None,
         groups: figure(value.get("groups"), text)?,
         nodes: figure(value.get("nodes"), text)?,
         counts: counts(value.get("counts"))?.ok()?,

@@ -23,5 +23,5 @@ pub(super) use hierarchy::Hierarchy;
 pub use own::subtract_below;
 pub(crate) use pss::{ELSEWHERE, NOT_CAPTURED};
 pub use pss::{GroupPss, read_group_pss};
-pub(crate) use read::group_exists;
+pub(crate) use read::group_inode;
 pub use read::read_groups;

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use nix::libc;
@@ -77,12 +78,12 @@ pub fn read_groups(
     Ok(walk.finish())
 }
 
-/// Whether there is a group with this path; `None` if that is not known.
-pub(crate) fn group_exists(root: &ProcRoot, path: &[u8]) -> Option<bool> {
+/// The inode number of the group with this path, or that there is none; `None` if that is not known.
+pub(crate) fn group_inode(root: &ProcRoot, path: &[u8]) -> Option<Option<u64>> {
     let directory = Hierarchy::of_memory(root).ok()?.directory(path)?;
     match std::fs::symlink_metadata(directory) {
-        Ok(_) => Some(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(false),
+        Ok(found) => Some(Some(found.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(None),
         Err(_) => None,
     }
 }
