@@ -202,6 +202,14 @@ fn the_cached_files_of_a_capture_are_those_of_the_machine_with_its_page_size() {
         let run = read(&unpacked, refused);
         assert!(run.status == Some(2) && run.complaints().len() == 1 && run.err.contains(why), "{run:?}");
     }
+    // As on the machine itself, a group that never was is no group without files.
+    if nix::unistd::geteuid().is_root()
+        && Path::new("/sys/fs/cgroup").read_dir().is_ok_and(|mut some| some.next().is_some())
+    {
+        let run = read(&unpacked, &["files", "--jsonl", "-o", "path,cached", "--cgroup", "nonesuch", "--cgroup", "/"]);
+        let line = "rmap: nonesuch: no such control group with memory control; `rmap cgroups` lists them";
+        assert!(run.status == Some(1) && run.err.contains(line) && !run.lines_of_json().is_empty(), "{run:?}");
+    }
     // On a machine with larger pages, counts of pages are counts of those, and the file is four pages long.
     let description = unpacked.join("rmap-capture.json");
     let own = format!("\"page_size\": {}", crate::common::page());

@@ -11,7 +11,7 @@ use super::{FoundChoice, FoundFile};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::machine::Places;
 use crate::machine::cached::{Kind, is_own_number};
-use crate::process::ProcRoot;
+use crate::process::{GroupChoice, ProcRoot};
 
 /// The device number of a file system.
 type Device = (u32, u32);
@@ -53,12 +53,14 @@ impl Chosen<'_> {
     }
 }
 
-/// What is not known of the chosen directories.
+/// What is not known of the chosen directories and control groups.
 pub(crate) struct Unsure {
     /// A message about files that may be below.
     pub(crate) nameless: Option<String>,
     /// The directories that may be symbolic links, or not exist.
     pub(crate) unknown: Vec<Error>,
+    /// The chosen control groups, as they were named, to which nothing in the list is charged.
+    pub(crate) uncharged: Vec<(Vec<u8>, GroupChoice)>,
 }
 
 impl<'c> CapturedBelow<'c> {
@@ -143,7 +145,8 @@ impl<'c> CapturedBelow<'c> {
         let found = self.open.iter().filter(|(device, _)| may_be(**device)).map(|(_, found)| found);
         let nameless = found.fold(Nameless::default(), |sum, found| sum.with(*found));
         let unknown = self.chosen.iter().filter(|chosen| !chosen.is_known).map(|chosen| unknown(chosen.path));
-        Unsure { nameless: nameless.may_be_below(self.choice), unknown: unknown.collect() }
+        let nameless = nameless.may_be_below(self.choice);
+        Unsure { nameless, unknown: unknown.collect(), uncharged: Vec::new() }
     }
 }
 

@@ -30,7 +30,6 @@ pub use account::Account;
 pub use described::Method;
 pub(crate) use described::{group_names, node_names, through};
 pub(crate) use divide::ChosenGroups;
-pub(crate) use from_lists::Found;
 pub(crate) use measured::{held_files, measure_files, walked_files};
 #[cfg(feature = "capture")]
 pub(crate) use restore::LIST;

@@ -74,14 +74,19 @@ impl CapturedFiles {
     ) -> std::result::Result<Unsure, E> {
         let (mut rows, mut below) = (Vec::new(), CapturedBelow::read(&self.root, choice));
         let (page_size, chosen) = (self.root.page_size(), ChosenGroups::new(&choice.groups, &self.root));
+        let named: Vec<_> = choice.groups.each().collect();
+        let one = |(name, group)| (name, group, ChosenGroups::new(group, &self.root));
+        let mut uncharged: Vec<_> = named.iter().map(|(name, group)| one((*name, group))).collect();
         while let Some(value) = self.lines.next()? {
             let (mut file, parts) = parse_file(&value, page_size).ok_or_else(|| self.lines.malformed())?;
+            uncharged.retain(|(_, _, groups)| !is_charged(groups, &parts));
             if below.has(&mut file) {
                 add_rows(file, parts, choice, &chosen, &mut rows);
                 rows.drain(..).try_for_each(&mut each)?;
             }
         }
-        Ok(below.unsure())
+        let uncharged = uncharged.into_iter().map(|(name, group, _)| (name.to_vec(), group.clone())).collect();
+        Ok(Unsure { uncharged, ..below.unsure() })
     }
 
     /// The same rows at once.
@@ -96,6 +101,11 @@ impl CapturedFiles {
         })?;
         Ok(found)
     }
+}
+
+/// Whether a part of a file is charged to one of the groups.
+fn is_charged(groups: &ChosenGroups<'_>, parts: &Parts) -> bool {
+    parts.groups.iter().any(|part| groups.has(&part.groups, part.group_inode))
 }
 
 fn about() -> Subject {

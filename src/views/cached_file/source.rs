@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::{Amount, C, CachedFiles, CachedNeed};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::join::machine_files::{
-    Account, BUDGET, Captured, Facts, Found, FoundChoice, MachineFiles, Split, held_files, measure_files, walked_files,
+    Account, BUDGET, Captured, Facts, FoundChoice, MachineFiles, Split, held_files, measure_files, walked_files,
 };
 use crate::join::{ChosenFiles, Message};
 use crate::machine::cached::Kind;
 use crate::machine::read_groups;
-use crate::process::{ProcRoot, run_as_root};
+use crate::process::{GroupChoice, ProcRoot, run_as_root};
 use crate::table::{
     Aggregation, Cell, Closing, ColumnKind, Largest, Named, OwnedCell, Progress, RowKind, Rows, Source, Stop,
 };
@@ -52,7 +52,7 @@ impl CachedFileSource {
     fn read_lists(&mut self, facts: Facts, rows: &mut dyn Rows<CachedFiles>) -> Result<(), ListError> {
         let found = self.files.read_lists(&self.choice, facts, self.first, self.budget).map_err(ListError::Unusable)?;
         let error = |why| Error::new(Subject::Words(LISTS.to_owned()), ErrorKind::Changed, why);
-        self.look_for(&found, rows);
+        self.look_for(&found.uncharged, found.is_whole, rows);
         found.incomplete.into_iter().for_each(|why| rows.lost(error(why)));
         // The rows say it, too; the files themselves are all there.
         found.unseen.into_iter().chain(found.nameless).for_each(|why| rows.note(error(why)));
@@ -62,11 +62,11 @@ impl CachedFileSource {
 
     /// Reports named control groups that do not exist. A group that is charged for something that was read is not
     /// looked up.
-    fn look_for(&self, found: &Found, rows: &mut dyn Rows<CachedFiles>) {
-        for (name, group) in &found.uncharged {
+    fn look_for(&self, uncharged: &[(Vec<u8>, GroupChoice)], is_whole: bool, rows: &mut dyn Rows<CachedFiles>) {
+        for (name, group) in uncharged {
             match read_groups(&self.root, group, &[], &mut |_| {}) {
                 Ok(groups) if !groups.is_empty() => {}
-                Ok(_) if found.is_whole => rows.lost(no_such_group(name)),
+                Ok(_) if is_whole => rows.lost(no_such_group(name)),
                 Ok(_) => rows.failure(no_group_now(name)),
                 Err(error) => rows.lost(error),
             }
@@ -84,10 +84,12 @@ impl CachedFileSource {
             }
             rows.lost(lists.with_advice(INSTEAD_IN_CAPTURE));
         }
+        let is_whole = found.incomplete.is_empty();
         found.incomplete.into_iter().for_each(|why| rows.lost(error(ErrorKind::Changed, why)));
         found.failures.into_iter().for_each(|failure| rows.lost(failure));
         found.unseen.into_iter().for_each(|why| rows.note(error(ErrorKind::Changed, why)));
         let unsure = files.read(&self.choice, |file| rows.row(file))?;
+        self.look_for(&unsure.uncharged, is_whole, rows);
         unsure.unknown.into_iter().for_each(|unknown| rows.lost(unknown));
         unsure.nameless.into_iter().for_each(|why| rows.note(error(ErrorKind::Changed, why)));
         self.account = Some(found.account);
