@@ -225,18 +225,18 @@ pub(crate) fn seen_from(root: &[u8], path: &[u8]) -> Vec<u8> {
     if seen.is_empty() { b"/".to_vec() } else { seen }
 }
 
-/// The path from the root of all groups of what such a process calls so.
-fn from_top(root: &[u8], path: &[u8]) -> Vec<u8> {
+/// The path from the root of all groups of what such a process calls so; `None` if it leads further up.
+pub(crate) fn from_top(root: &[u8], path: &[u8]) -> Option<Vec<u8>> {
     let up = names(path).take_while(|name| *name == b"..").count();
-    let kept = names(root).count().saturating_sub(up);
+    let kept = names(root).count().checked_sub(up)?;
     let path: Vec<u8> =
         names(root).take(kept).chain(names(path).skip(up)).flat_map(|name| [b"/", name].concat()).collect();
-    if path.is_empty() { b"/".to_vec() } else { path }
+    Some(if path.is_empty() { b"/".to_vec() } else { path })
 }
 
 /// The path of a group as `/proc` shows it to such a process, for one that may go up further than is needed.
 pub(crate) fn shortest_from(root: &[u8], path: &[u8]) -> Vec<u8> {
-    seen_from(root, &from_top(root, path))
+    from_top(root, path).map_or_else(|| path.to_vec(), |path| seen_from(root, &path))
 }
 
 fn names(path: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -260,9 +260,15 @@ mod tests {
         ] {
             let seen = seen_from(root.as_bytes(), path.as_bytes());
             assert_eq!(seen.escape_ascii().to_string(), expected, "{path} from {root}");
-            assert_eq!(from_top(root.as_bytes(), &seen), path.as_bytes(), "{path} from {root}");
+            assert_eq!(from_top(root.as_bytes(), &seen).unwrap(), path.as_bytes(), "{path} from {root}");
         }
-        for (path, expected) in [("/../../a/b/c", "/c"), ("/../..", "/../.."), ("/../b", "/"), ("/../x", "/../x")] {
+        for (path, expected) in [
+            ("/../../a/b/c", "/c"),
+            ("/../..", "/../.."),
+            ("/../b", "/"),
+            ("/../x", "/../x"),
+            ("/../../../x", "/../../../x"),
+        ] {
             let shortest = shortest_from(b"/a/b", path.as_bytes());
             assert_eq!(shortest.escape_ascii().to_string(), expected, "{path}");
         }

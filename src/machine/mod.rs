@@ -33,7 +33,7 @@ pub use cgroups::{
     ControlGroup, GroupAbove, GroupAmount, GroupCount, GroupFigures, GroupFile, GroupLimit, GroupPss, GroupVersion,
     Pressure, read_group_pss, read_groups, read_groups_above, read_swappiness, subtract_below,
 };
-pub(crate) use cgroups::{ELSEWHERE, NOT_CAPTURED, group_inode};
+pub(crate) use cgroups::{ELSEWHERE, NOT_CAPTURED, as_named_groups, group_inode};
 pub use containers::container_name;
 pub use meminfo::{
     SwapSpace, has_huge_pages, read_available_memory, read_huge_page_size, read_huge_pages, read_swap_space,

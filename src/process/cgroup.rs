@@ -373,6 +373,11 @@ fn memory_hierarchy(mounts: &[Mount]) -> Option<Vec<u8>> {
     Some([b"1:", &controllers.join(&b","[..])[..], b":"].concat())
 }
 
+/// The path of the control group for memory of a process or thread.
+pub(crate) fn read_memory_group(root: &ProcRoot, task: u32) -> Option<Vec<u8>> {
+    memory_group(&root.read_file(&format!("{task}/cgroup")).ok()?).map(<[u8]>::to_vec)
+}
+
 pub(super) fn memory_group(text: &[u8]) -> Option<&[u8]> {
     let has_memory = |controllers: &[u8]| controllers.split(|byte| *byte == b',').any(|name| name == b"memory");
     let version_1 = groups(text).find(|(controllers, _)| has_memory(controllers));

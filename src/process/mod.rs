@@ -86,7 +86,7 @@ pub use captured::Captured;
 #[cfg(feature = "capture")]
 pub(crate) use captured::Unpacked;
 pub use cgroup::GroupChoice;
-pub(crate) use cgroup::container_id;
+pub(crate) use cgroup::{container_id, read_memory_group};
 pub(crate) use choice::Asked;
 pub use choice::{NamedProcess, ProcessChoice};
 pub use criteria::{Criteria, read_matching};
@@ -100,11 +100,11 @@ pub use file_maps::FileMapping;
 pub(crate) use file_search::{Descriptor, DescriptorText, Needles, ShownFiles};
 pub(crate) use file_uses::{FileUse, UseBuffers, UsedIn, base_name, deleted_name, last_name};
 pub use flags::{Flag, flags_in_words};
-pub(crate) use handle::{ListedPids, listed_pids, own_pid};
-pub use handle::{Process, shows_whole_machine};
 pub(crate) use handle::is_of_namespace;
 #[cfg(feature = "capture")]
 pub(crate) use handle::may_be_kernel_thread;
+pub(crate) use handle::{ListedPids, listed_pids, own_pid};
+pub use handle::{Process, shows_whole_machine};
 pub use head::Device;
 pub use held_files::{Held, HeldFile, HeldFiles};
 pub(crate) use held_open::HeldOpen;

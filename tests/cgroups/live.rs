@@ -296,3 +296,35 @@ fn processes_outside_of_the_pid_namespace_are_never_left_out_of_a_count() {
     let text = run(["--color=never", "--no-total"]).text();
     assert!(!text.contains("Its processes hold no file that another group is charged for."), "{text}");
 }
+
+#[test]
+fn in_a_namespace_groups_have_the_names_that_its_processes_show() {
+    let (Some(outer), Some(beside)) = (Group::limited("inside", "1G"), Group::new("outside")) else { return };
+    let kid = outer.inner("kid");
+    // All groups are still mounted there.
+    let script = "unshare -C true || { echo SKIPPED: no namespace can be made >&2; exit 0; }; \
+        echo $$ > \"$1/cgroup.procs\" && shift && exec unshare -C rmap \"$@\"";
+    let run = |arguments: &[&str]| {
+        let all = [&[outer.path().to_str().unwrap()], arguments].concat();
+        shell(script, &all.iter().map(std::ffi::OsStr::new).collect::<Vec<_>>())
+    };
+    let run_all = run(&["cgroups", "--jsonl", "-o", "path,parent,limit"]);
+    if run_all.err.contains("SKIPPED") {
+        eprintln!("{}", run_all.err);
+        return;
+    }
+    let all = run_all.good().lines_of_json();
+    let (kid_name, beside_name) = (format!("/{}", kid.last_name()), format!("/../{}", beside.last_name()));
+    let parent = |path: &str| row(&all, path)["parent"].clone();
+    assert_eq!((parent("/"), figure(row(&all, "/"), "limit")), ("/..".into(), 1 << 30));
+    assert_eq!((parent(&kid_name), parent(&beside_name)), ("/".into(), "/..".into()));
+    let (path, kid_path) = (outer.path().to_str().unwrap(), kid.path().to_str().unwrap());
+    let both = ["/", &kid_name];
+    for (name, expected) in [("/", &both[..]), (path, &both), (&kid_name, &both[1..]), (kid_path, &both[1..])] {
+        let found = run(&["cgroups", "--jsonl", "-o", "path", name]).good().lines_of_json();
+        assert_eq!(found.iter().map(|row| row["path"].as_str().unwrap()).collect::<Vec<_>>(), expected, "{name}");
+    }
+    // The limit of the group above the one below is its own too.
+    let text = run(&["cgroups", "--color=never", &kid_name]).text();
+    assert!(text.contains(" / above it has a limit of 1G"), "{text}");
+}

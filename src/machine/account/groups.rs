@@ -24,20 +24,20 @@ impl GroupNames {
         }
         // Without a hierarchy no group is charged for anything.
         if let Ok(hierarchy) = Hierarchy::of_memory(root) {
-            names.walk(&hierarchy.point, hierarchy.root.strip_suffix(b"/").unwrap_or(&hierarchy.root), 0);
+            names.walk(&hierarchy, &hierarchy.point, b"", 0);
         }
         names
     }
 
     /// Adds the group of a directory, and those below it.
-    fn walk(&mut self, directory: &Path, name: &[u8], depth: usize) {
+    fn walk(&mut self, hierarchy: &Hierarchy, directory: &Path, below: &[u8], depth: usize) {
         let Ok(found) = std::fs::symlink_metadata(directory) else { return };
-        self.0.insert(found.ino(), if name.is_empty() { b"/".to_vec() } else { name.to_vec() });
+        self.0.insert(found.ino(), hierarchy.path_of(if below.is_empty() { b"/" } else { below }));
         let Ok(listed) = std::fs::read_dir(directory) else { return };
         for entry in listed.flatten().filter(|_| depth < DEEPEST) {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 let own = entry.file_name().into_vec();
-                self.walk(&entry.path(), &[name, b"/", &own].concat(), depth + 1);
+                self.walk(hierarchy, &entry.path(), &[below, b"/", &own].concat(), depth + 1);
             }
         }
     }

@@ -31,8 +31,9 @@ const FILES: &[GroupFile] = &[
 /// read.
 pub fn read_groups_above(root: &ProcRoot, path: &[u8]) -> Vec<GroupAbove> {
     let Ok(hierarchy) = Hierarchy::of_memory(root) else { return Vec::new() };
-    let above = std::iter::successors(parent(path), |path| parent(path));
-    above.map_while(|path| read_group(&hierarchy, path)).collect()
+    let below = hierarchy.below(path).unwrap_or_default();
+    let above = std::iter::successors(parent(&below), |path| parent(path));
+    above.map_while(|below| read_group(&hierarchy, &hierarchy.path_of(below))).collect()
 }
 
 /// How readily the kernel swaps out memory of the group with this path, from 0 to 200: `memory.swappiness` in version
@@ -46,7 +47,7 @@ pub fn read_swappiness(root: &ProcRoot, path: &[u8]) -> Option<u64> {
 }
 
 /// The path without its last part.
-fn parent(path: &[u8]) -> Option<&[u8]> {
+pub(super) fn parent(path: &[u8]) -> Option<&[u8]> {
     let slash = memchr::memrchr(b'/', path).filter(|_| path.len() > 1)?;
     path.get(..slash.max(1))
 }

@@ -10,6 +10,8 @@ use crate::units::Figure;
 pub struct ControlGroup {
     /// Its path, as in `/proc/PID/cgroup`.
     pub path: Vec<u8>,
+    /// The path of the group directly above it; `None` for the one that is mounted.
+    pub parent: Option<Vec<u8>>,
     /// How many groups are above it, up to the one that is mounted.
     pub depth: u64,
     /// Its place in the list, in which each group is directly before those below it.
@@ -36,12 +38,6 @@ pub struct ControlGroup {
 }
 
 impl ControlGroup {
-    /// The path of the group directly above it; `None` for the one that is mounted.
-    pub fn parent(&self) -> Option<&[u8]> {
-        let slash = memchr::memrchr(b'/', &self.path).filter(|_| self.depth > 0)?;
-        self.path.get(..slash.max(1))
-    }
-
     /// The last part of its path.
     pub fn name(&self) -> &[u8] {
         base_name(&self.path)

@@ -67,7 +67,13 @@ mod tests {
     }
 
     fn mounted(point: &Path, root: &str) -> Hierarchy {
-        Hierarchy { version: GroupVersion::Two, point: point.to_owned(), root: root.into(), is_live: false }
+        Hierarchy {
+            version: GroupVersion::Two,
+            point: point.to_owned(),
+            root: root.into(),
+            namespace: None,
+            is_live: false,
+        }
     }
 
     #[test]

@@ -4,10 +4,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::namespace::root_below;
 use super::parse::parse_number;
 use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::kernel::cached::{from_top, seen_from};
 use crate::kernel::mount_table::Mount;
 use crate::process::{Directory, ProcRoot, read_mounts};
+use crate::units::rest_below;
 
 /// The two kinds of control groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,9 @@ pub(crate) struct Hierarchy {
     pub(crate) point: PathBuf,
     /// The path of that group in `/proc/PID/cgroup`: not `/` in a container whose mount shows only its own groups.
     pub(crate) root: Vec<u8>,
+    /// If the mount shows more than the control group namespace: the path below the mounted group of the one that is
+    /// called `/` there.
+    pub(crate) namespace: Option<Vec<u8>>,
     /// Whether it is read from a running kernel.
     pub(crate) is_live: bool,
 }
@@ -66,14 +72,17 @@ impl Hierarchy {
         found.retain(Hierarchy::has_memory);
         // Stable: the first of equal ones.
         found.sort_by_key(|hierarchy| (hierarchy.version.number(), hierarchy.root.len()));
-        found.into_iter().next().ok_or_else(|| none(root))
+        let mut found = found.into_iter().next().ok_or_else(|| none(root))?;
+        found.namespace = root_below(root, &found.point, &found.root);
+        Ok(found)
     }
 
     /// What is mounted there, with the directory in which to read it.
     fn of_mount(root: &ProcRoot, mount: &Mount) -> Option<Hierarchy> {
         let version = GroupVersion::of_mount(mount)?;
         let point = Path::new(OsStr::from_bytes(&mount.point)).strip_prefix("/").ok()?.to_owned();
-        Some(Hierarchy { version, point: top(root).join(point), root: mount.root.clone(), is_live: root.is_live() })
+        let (point, root_path) = (top(root).join(point), mount.root.clone());
+        Some(Hierarchy { version, point, root: root_path, namespace: None, is_live: root.is_live() })
     }
 
     /// Where hierarchies are usually mounted, for a capture that has no list of mounts.
@@ -82,6 +91,7 @@ impl Hierarchy {
             version,
             point: root.system_path().join(place),
             root: b"/".to_vec(),
+            namespace: None,
             is_live: root.is_live(),
         };
         vec![at(GroupVersion::One, "fs/cgroup/memory"), at(GroupVersion::Two, "fs/cgroup")]
@@ -102,8 +112,30 @@ impl Hierarchy {
 
     /// The directory of the group with this path in `/proc/PID/cgroup`; `None` if it is not below the mounted one.
     pub(crate) fn directory(&self, group: &[u8]) -> Option<PathBuf> {
-        let below = Path::new(OsStr::from_bytes(group)).strip_prefix(OsStr::from_bytes(&self.root)).ok()?;
+        let below = self.below(group)?;
+        let below = Path::new(OsStr::from_bytes(&below)).strip_prefix("/").ok()?;
         Some(if below.as_os_str().is_empty() { self.point.clone() } else { self.point.join(below) })
+    }
+
+    /// The path below the mounted group of the one with this path in `/proc/PID/cgroup`; `None` if it is not there.
+    pub(super) fn below(&self, group: &[u8]) -> Option<Vec<u8>> {
+        match &self.namespace {
+            Some(namespace) => from_top(namespace, group),
+            None => {
+                let below = rest_below(group, &self.root).filter(|below| rest_below(below, b"/..").is_none())?;
+                Some(if below.is_empty() { b"/".to_vec() } else { below.to_vec() })
+            }
+        }
+    }
+
+    /// The path in `/proc/PID/cgroup` of the group with this path below the mounted one, which is `/`.
+    pub(crate) fn path_of(&self, below: &[u8]) -> Vec<u8> {
+        let root = self.root.strip_suffix(b"/").unwrap_or(&self.root);
+        match &self.namespace {
+            Some(namespace) => seen_from(namespace, below),
+            None if below == b"/" => self.root.clone(),
+            None => [root, below].concat(),
+        }
     }
 }
 
@@ -174,5 +206,20 @@ mod tests {
         assert_eq!(hierarchy.directory(b"/docker/x"), Some("/capture/m".into()));
         assert_eq!(hierarchy.directory(b"/docker/x/y"), Some("/capture/m/y".into()));
         assert_eq!(hierarchy.directory(b"/docker/xy"), None);
+        assert_eq!(hierarchy.directory(b"/docker/x/../y"), None);
+    }
+
+    #[test]
+    fn a_mount_may_show_more_than_the_namespace() {
+        let mount = parse_mount(b"41 31 0:38 /.. /m rw - cgroup2 cgroup2 rw").unwrap();
+        let hierarchy = Hierarchy::of_mount(&ProcRoot::at("/capture/proc".into()), &mount).unwrap();
+        let inside = Hierarchy { namespace: Some(b"/x".to_vec()), ..hierarchy };
+        for (group, directory, below) in
+            [("/", "/capture/m/x", "/x"), ("/y", "/capture/m/x/y", "/x/y"), ("/..", "/capture/m", "/")]
+        {
+            assert_eq!(inside.directory(group.as_bytes()), Some(directory.into()));
+            assert_eq!(inside.path_of(below.as_bytes()), group.as_bytes());
+        }
+        assert_eq!(inside.directory(b"/../.."), None);
     }
 }

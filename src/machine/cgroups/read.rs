@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use nix::libc;
 
+use super::above::parent;
 use super::figures::{GroupFigures, GroupFile, NOT_READ};
 use super::group::ControlGroup;
 use super::hierarchy::{GroupVersion, Hierarchy};
@@ -46,7 +47,7 @@ pub fn read_groups(
     let listed = if files.contains(&GroupFile::Processes) { listed_pids(root) } else { ListedPids::All };
     let mut walk = Walk { hierarchy, choice, files, listed, groups: Vec::new() };
     // Groups that are still to be read, the next one last. None of them is open yet: there may be thousands.
-    let top = Place { point: walk.hierarchy.point.clone(), path: walk.hierarchy.root.clone(), depth: 0, above: None };
+    let top = Place { point: walk.hierarchy.point.clone(), below: b"/".to_vec(), depth: 0, above: None };
     let mut next = vec![top];
     while let Some(place) = next.pop() {
         let directory = match Directory::open(&place.point).map_err(io::Error::from) {
@@ -78,6 +79,12 @@ pub fn read_groups(
     Ok(walk.finish())
 }
 
+/// The same groups, named as in `/proc/PID/cgroup` although they were named by paths below a mount that shows more.
+pub(crate) fn as_named_groups(root: &ProcRoot, choice: &GroupChoice) -> GroupChoice {
+    let namespace = Hierarchy::of_memory(root).ok().and_then(|hierarchy| hierarchy.namespace);
+    namespace.map_or_else(|| choice.clone(), |namespace| choice.shortest_from(&namespace))
+}
+
 /// The inode number of the group with this path, or that there is none; `None` if that is not known.
 pub(crate) fn group_inode(root: &ProcRoot, path: &[u8]) -> Option<Option<u64>> {
     let directory = Hierarchy::of_memory(root).ok()?.directory(path)?;
@@ -91,15 +98,16 @@ pub(crate) fn group_inode(root: &ProcRoot, path: &[u8]) -> Option<Option<u64>> {
 /// Where a group is. `above` is the place in the list of the group above it, if that is in the list.
 struct Place {
     point: PathBuf,
-    path: Vec<u8>,
+    /// Its path below the mounted group.
+    below: Vec<u8>,
     depth: u64,
     above: Option<usize>,
 }
 
 impl Place {
     fn below(&self, name: OsString, above: Option<usize>) -> Place {
-        let path = [self.path.strip_suffix(b"/").unwrap_or(&self.path), b"/", name.as_bytes()].concat();
-        Place { point: self.point.join(name), path, depth: self.depth + 1, above }
+        let below = [self.below.strip_suffix(b"/").unwrap_or(&self.below), b"/", name.as_bytes()].concat();
+        Place { point: self.point.join(name), below, depth: self.depth + 1, above }
     }
 }
 
@@ -130,7 +138,8 @@ enum Added {
 
 impl Walk<'_> {
     fn add(&mut self, found: &Found) -> Added {
-        if !self.choice.is_empty() && !self.choice.has_memory_group(&found.place.path) {
+        let path = self.hierarchy.path_of(&found.place.below);
+        if !self.choice.is_empty() && !self.choice.has_memory_group(&path) {
             return Added::None;
         }
         let is_gone = Cell::new(false);
@@ -155,7 +164,8 @@ impl Walk<'_> {
         };
         let place = self.groups.len();
         self.groups.push(ControlGroup {
-            path: found.place.path.clone(),
+            path,
+            parent: parent(&found.place.below).map(|above| self.hierarchy.path_of(above)),
             depth: found.place.depth,
             place,
             above: found.place.above,

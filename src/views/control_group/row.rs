@@ -41,7 +41,7 @@ impl GroupRow {
     }
 
     pub(super) fn parent(&self) -> Cell<'_> {
-        self.group.parent().map_or(Cell::Absent(TOP), Cell::Text)
+        self.group.parent.as_deref().map_or(Cell::Absent(TOP), Cell::Text)
     }
 
     /// An amount, if it is known.

@@ -9,8 +9,8 @@ use crate::error::{Error, ErrorKind, Subject};
 use crate::join::machine_files::MachineFiles;
 use crate::join::read_group_files;
 use crate::machine::{
-    ControlGroup, GroupFile, GroupPss, NOT_CAPTURED, read_group_pss, read_groups, read_groups_above, read_swap_space,
-    read_swappiness, subtract_below,
+    ControlGroup, GroupFile, GroupPss, NOT_CAPTURED, as_named_groups, read_group_pss, read_groups, read_groups_above,
+    read_swap_space, read_swappiness, subtract_below,
 };
 use crate::process::{GroupChoice, ProcRoot};
 use crate::table::{Aggregation, Closing, Column, Named, RowKind, Rows, Section, Source, Stop};
@@ -123,7 +123,7 @@ fn choice<'n>(root: &ProcRoot, names: impl IntoIterator<Item = &'n Vec<u8>>) -> 
     let mut choice = GroupChoice::default();
     names.into_iter().for_each(|name| choice.add(name));
     choice.resolve(root);
-    choice
+    as_named_groups(root, &choice)
 }
 
 impl Source for GroupSource {
