@@ -518,6 +518,14 @@ fn a_mistyped_name_is_answered_with_the_nearest_ones() {
             &["pid", "self", "--sort", "mappnig"],
             "mappnig: unknown column; did you mean 'mapping'? See `rmap pid --help`",
         ),
+        (
+            &["mem", "--by", "reclaim", "-o", "processes,size"],
+            "processes: unknown column: groups do not have it; see `rmap mem --help`",
+        ),
+        (
+            &["pcstat", ".", "--by", "method", "-o", "pid"],
+            "pid: unknown column: groups do not have it; see `rmap pcstat --help`",
+        ),
         (&["pid", "self", "--by", "knid"], "knid: unknown column; did you mean 'kind'? See `rmap pid --help`"),
         (
             &["pcstat", "f", "-o", "recently"],

@@ -6,8 +6,8 @@ use super::{Default, Query, Total};
 use crate::error::{Error, ErrorKind, Subject};
 use crate::render::{Head, Sink, TotalStyle};
 use crate::table::{
-    Cell, Column, ColumnKind, Difference, Filter, Group, Grouping, Groups, Largest, Named, Order, Presence, RowKind,
-    Stop, find, heads, select, unknown,
+    Cell, Column, ColumnKind, ColumnList, Difference, Filter, Group, Grouping, Groups, Largest, Named, Order, Presence,
+    RowKind, Stop, find, heads, select, unknown,
 };
 use crate::units::Bytes;
 
@@ -173,6 +173,10 @@ fn grouped<K: RowKind>(query: &Query, table: &[Column<K>], sink: &dyn Sink, by: 
     }
     let known = Grouping::new(table, &common, query.merge).columns();
     let is_in_groups = |id: &String| find(&known, id).is_some();
+    // Groups have the other names of the columns of their rows, too, except those that are names of their own.
+    let id_of = |id: &String| if is_in_groups(id) { id.clone() } else { K::id_of(id).to_owned() };
+    let columns = query.columns.as_ref().map(|list| ColumnList { ids: list.ids.iter().map(id_of).collect(), ..*list });
+    let query = &Query { columns, ..query.clone() };
     let default: Vec<String> = counts::<K>(query)
         .into_iter()
         .chain(default_ids(query, table).into_iter().filter(|id| find(table, id).is_some_and(Column::has_total)))

@@ -73,6 +73,9 @@ pub trait RowKind: Sized + 'static {
     /// Whether rows belong to processes, so that a group counts the processes.
     const HAS_PROCESSES: bool = false;
 
+    /// Whether rows name a process: a group may then be that of one process.
+    const NAMES_PROCESSES: bool = Self::HAS_PROCESSES;
+
     /// The process that a row belongs to.
     fn process(_row: &Self::Row) -> Option<u32> {
         None

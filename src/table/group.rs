@@ -220,7 +220,7 @@ impl<K: RowKind> Grouping<K> {
     /// The columns of the groups: the process, the counts, the sums, and the value that the rows share, under the name
     /// of its column.
     pub fn columns(&self) -> Vec<Column<Groups>> {
-        let has_process = self.common.id() != "pid";
+        let has_process = K::NAMES_PROCESSES && self.common.id() != "pid";
         let mut columns: Vec<Column<Groups>> = PROCESS.iter().filter(|_| has_process).cloned().collect();
         columns.push(Column {
             head: ColumnHead {
@@ -234,7 +234,7 @@ impl<K: RowKind> Grouping<K> {
             ..C::new("", "", ColumnKind::Number, |group, _| Cell::Count(group.rows), "")
                 .aggregated(Aggregation::Merge(sum_at, How::Sum))
         });
-        columns.push(PROCESSES);
+        columns.extend(K::NAMES_PROCESSES.then_some(PROCESSES));
         columns.extend(self.summed.iter().enumerate().map(|(place, column)| sum_column(column, place)));
         // The groups show the value that their rows share, and the total the sum over all rows.
         let last = columns.pop_if(|_| self.common.has_total());

@@ -22,6 +22,7 @@ impl RowKind for Changed {
     type Need = ();
     const ROWS: &'static str = "changes";
     const LARGEST_BY: &'static str = "change";
+    const NAMES_PROCESSES: bool = true;
     const COLUMNS: &'static [C] = COLUMNS;
 
     fn id_of(name: &str) -> &str {

@@ -58,6 +58,7 @@ impl RowKind for Processes {
     type Need = ProcessNeed;
     const ROWS: &'static str = "processes";
     const LARGEST_BY: &'static str = "pss_or_rss";
+    const NAMES_PROCESSES: bool = true;
     const COLUMNS: &'static [C] = COLUMNS;
 
     fn id_of(name: &str) -> &str {

@@ -225,6 +225,10 @@ fn containers_and_pods_are_named_and_added_up() {
         (&json!(50_000), &json!(2))
     );
     assert_eq!(of("kubernetes:0123456789ab")["process_count"], 3);
+    // Also under its other names.
+    let named = rmap(["cgroups", "--jsonl", "--by=container", "-o=processes,usage", "--sort=processes", &root]);
+    let named = named.good().lines_of_json();
+    assert_eq!((&named[0]["process_count"], &named[0]["processes"]), (&json!(3), &Value::Null), "{named:?}");
     // What the pod has besides its containers.
     assert_eq!(of("kubernetes:pod1a2b3c4d-5e6f")["usage"], 10_000);
     assert_eq!(of("")["usage"], 19_000);
