@@ -313,9 +313,9 @@ const COLUMNS: &[C] = &[
     )
     .needing(PROCESSES)
     .minor(),
-    col!(new "pss", "Pss", Bytes, |row| Cell::bytes(row.pss),
+    col!(new "pss", "Pss", Bytes, |row| row.pss(),
         "the memory of these processes, with shared pages divided among all that map them: smaps_rollup",
-        aggregated(Aggregation::Union(|row, _| piece(row, row.pss?.0))), needing(PSS)),
+        aggregated(Aggregation::Union(|row: &GroupRow, _| row.pss.clone())), needing(PSS)),
     col!(new "version", "Version", Number, |row| Cell::Count(row.group.version.number()),
         "of control groups: 1 or 2", identifier()),
     col!(new "note", "Note", Prose, |row| Cell::Remark(row.note), "what a reader must know about this row"),

@@ -63,6 +63,31 @@ fn groups_of_known_content_have_the_right_bytes() {
 }
 
 #[test]
+fn memory_that_processes_of_two_groups_share_counts_once() {
+    let (Some(one), Some(two)) = (Group::new("parent"), Group::new("child")) else { return };
+    let subject = one.start(&["anonymous:4096:4000".to_owned(), "share".to_owned()]);
+    let children = format!("/proc/{0}/task/{0}/children", subject.pid());
+    let child = std::fs::read_to_string(children).unwrap().trim().to_owned();
+    std::fs::write(two.path().join("cgroup.procs"), child).unwrap();
+    subject.stop();
+    let memory = 4000 * page();
+    let once = memory..memory * 3 / 2;
+    for (by, list) in [(&[][..], "cgroups"), (&["--by=path"], "groups"), (&["--by=version"], "groups")] {
+        let all = [&["cgroups", "--json", "--total", "-o=pss", &one.name, &two.name], by].concat();
+        let found = rmap(all).good().json();
+        assert!(once.contains(&figure(&found["total"], "pss")), "{found}");
+        let rows = found[list].as_array().unwrap();
+        assert!(rows.iter().all(|row| once.contains(&figure(row, "pss"))), "{found}");
+    }
+    // Of a group that is not shown nothing counts.
+    let filter = format!("path=={:?}", two.name);
+    let found = ["cgroups", "--json", "--total", "-o=pss,path", &one.name, &two.name, "--filter", &filter];
+    let found = rmap(found).good().json();
+    assert_eq!(found["total"]["pss"], found["cgroups"][0]["pss"], "{found}");
+    assert!(once.contains(&figure(&found["total"], "pss")), "{found}");
+}
+
+#[test]
 fn a_group_can_be_named_with_its_hierarchy_and_from_the_working_directory() {
     let Some(outer) = Group::new("named") else { return };
     let inner = outer.inner("inner");

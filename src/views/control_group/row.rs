@@ -2,7 +2,7 @@
 
 use crate::machine::{ControlGroup, GroupAmount, GroupLimit, GroupVersion, container_name};
 use crate::table::Cell;
-use crate::units::{Absent, Bytes, Figure, Reason, percent};
+use crate::units::{Absent, Bytes, Figure, Piece, Reason, percent};
 
 /// A memory control group.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub struct GroupRow {
     /// The container that it belongs to.
     pub container: Option<String>,
     /// The memory of its processes and of those below it.
-    pub pss: Figure<Bytes>,
+    pub pss: Figure<Piece>,
     pub(super) note: Option<&'static str>,
 }
 
@@ -25,7 +25,7 @@ const TOP: Absent = Absent::new(Reason::NotApplicable, "it is the topmost group"
 
 impl GroupRow {
     /// The row of a group that has so many groups of the answer above it.
-    pub(super) fn new(group: ControlGroup, above: usize, pss: Figure<Bytes>) -> GroupRow {
+    pub(super) fn new(group: ControlGroup, above: usize, pss: Figure<Piece>) -> GroupRow {
         let name = if above == 0 { &group.path } else { group.name() };
         GroupRow {
             indented: [&b"  ".repeat(above)[..], name].concat(),
@@ -47,6 +47,10 @@ impl GroupRow {
     /// An amount, if it is known.
     pub(super) fn known(&self, amount: GroupAmount) -> Option<Bytes> {
         self.group.figures.amount(amount).ok()
+    }
+
+    pub(super) fn pss(&self) -> Cell<'_> {
+        self.pss.as_ref().map_or_else(|absent| Cell::Absent(*absent), |pss| Cell::Bytes(pss.figure))
     }
 
     pub(super) fn share_of_limit(&self) -> Figure<f64> {

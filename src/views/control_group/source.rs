@@ -13,8 +13,8 @@ use crate::machine::{
     read_swap_space, read_swappiness, subtract_below,
 };
 use crate::process::{GroupChoice, ProcRoot};
-use crate::table::{Aggregation, Closing, Column, Named, RowKind, Rows, Section, Source, Stop};
-use crate::units::{Absent, Bytes, Figure, Reason, counted};
+use crate::table::{Aggregation, Closing, Named, RowKind, Rows, Section, Source, Stop};
+use crate::units::{Absent, Figure, Piece, Reason, counted};
 use crate::views::process::{missing, partial};
 
 /// Reads the memory control groups of a machine.
@@ -86,7 +86,7 @@ impl GroupSource {
         &self,
         groups: &[ControlGroup],
         rows: &mut dyn Rows<ControlGroups>,
-    ) -> Result<Vec<Figure<Bytes>>, Stop> {
+    ) -> Result<Vec<Figure<Piece>>, Stop> {
         let mut stopped = None;
         let mut check = || match rows.check() {
             Ok(()) => ControlFlow::Continue(()),
@@ -132,9 +132,9 @@ impl Source for GroupSource {
     fn columns(&mut self, _: &Named) -> Vec<C> {
         let mut columns = ControlGroups::columns();
         if self.divides {
-            columns.iter_mut().filter(|column| Column::has_total(column)).for_each(|column| {
-                column.aggregation = Aggregation::Sum;
-            });
+            // Processes of several groups may share memory, however the groups are divided.
+            let is_divided = |column: &&mut C| column.has_total() && column.id() != "pss";
+            columns.iter_mut().filter(is_divided).for_each(|column| column.aggregation = Aggregation::Sum);
         }
         columns
     }
@@ -186,7 +186,7 @@ impl Source for GroupSource {
         let made = groups.into_iter().zip(depths).zip(pss);
         let made = made.filter_map(|((group, depth), pss)| Some(GroupRow::new(group, depth?, pss)));
         let made: Vec<GroupRow> = made.collect();
-        let lacking = made.iter().filter(|row| row.pss == Err(NOT_CAPTURED)).count() as u64;
+        let lacking = made.iter().filter(|row| matches!(row.pss, Err(NOT_CAPTURED))).count() as u64;
         let has_some = self.root.captured().is_some_and(|captured| !captured.has_all_processes);
         if lacking > 0 && has_some {
             let lack = counted(lacking, "control group has", "control groups have");
