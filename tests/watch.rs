@@ -318,6 +318,28 @@ fn the_total_has_the_change_of_each_sum() {
 }
 
 #[test]
+fn in_a_pipe_the_total_has_its_change_although_no_row_has_one() {
+    let page = page_size().bytes();
+    let folder = tempfile::tempdir_in(memory()).unwrap();
+    std::fs::write(folder.path().join("one"), vec![1; 2 * page as usize]).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let mut running = Running::start(command(["pcstat", "-R", "-w", "0.2", "--total", "-o", "cached,filename", path]));
+    assert!((0..4).map(|_| running.line()).any(|line| line.starts_with("total") || line.contains(" total")));
+    // It has its size and its content at once.
+    let other = tempfile::tempdir_in(memory()).unwrap();
+    std::fs::write(other.path().join("two"), vec![1; 3 * page as usize]).unwrap();
+    std::fs::rename(other.path().join("two"), folder.path().join("two")).unwrap();
+    let changed = loop {
+        let line = running.line();
+        if line.contains("+3") {
+            break line;
+        }
+        assert!(!line.split_whitespace().any(|word| word == "5") || line.contains("+3"), "{line}");
+    };
+    assert!(changed.contains("total") && changed.split_whitespace().any(|word| word == "5"), "{changed}");
+}
+
+#[test]
 fn if_none_of_the_named_files_exists_the_watch_ends() {
     for view in [&["--total"][..], &["--runs"], &["--summary"], &["--json"]] {
         let (status, _, err) = rmap([&["pcstat", "-w", "600", "/no/such/a", "/no/such/b"], view].concat()).parts();

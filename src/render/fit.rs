@@ -64,6 +64,10 @@ impl<'a> Measured<'a> {
             empty.iter_mut().zip(texts).for_each(|(empty, text)| *empty &= text.is_empty());
             idle.iter_mut().zip(texts).for_each(|(idle, text)| *idle &= text.is_empty() || text == b"0");
         }
+        // The total may change because rows come and go, of which none has a change.
+        for ((empty, column), text) in empty.iter_mut().zip(columns).zip(total.into_iter().flatten()) {
+            *empty &= column.kind != ColumnKind::Change || text.is_empty();
+        }
         for texts in rows.iter().map(|row| &row.texts).chain(total) {
             widths.iter_mut().zip(texts).for_each(|(width, text)| *width = display_width(text).max(*width));
         }
