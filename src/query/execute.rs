@@ -67,8 +67,8 @@ trait Stage<K: RowKind> {
     fn hidden(&mut self, row: K::Row);
     /// A row that the filter accepts, about memory that was shown as that of another process.
     fn repeated(&mut self, row: K::Row);
-    /// A row is missing, because what it would be about could not be read.
-    fn lost(&mut self);
+    /// A row is missing, because what it would be about could not be read; or more than one, if that is no file.
+    fn lost(&mut self, is_of_one_row: bool);
     /// Takes what is said about the whole answer.
     fn closing(&mut self, closing: Closing);
     /// Ends one round; returns whether there were any rows.
@@ -154,7 +154,7 @@ fn read<S: Source>(
     match &done {
         // It may be an answer without rows.
         Ok(()) => front.begin()?,
-        Err(Stop::Failed(_)) => front.stage.lost(),
+        Err(Stop::Failed(_)) => front.stage.lost(false),
         Err(_) => {}
     }
     front.stage.closing(source.closing());
@@ -318,7 +318,7 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
 
     fn lost(&mut self, error: Error) {
         if error.leaves_a_gap() {
-            self.stage.lost();
+            self.stage.lost(matches!(error.subject(), Subject::Path(_)));
         }
         self.failure(error);
     }
@@ -368,7 +368,7 @@ impl<K: RowKind> Stage<K> for Direct<'_, K> {
         self.tail.hidden(row);
     }
 
-    fn lost(&mut self) {
+    fn lost(&mut self, _is_of_one_row: bool) {
         self.tail.lost();
     }
 
@@ -425,7 +425,10 @@ impl<K: RowKind> Stage<K> for Folding<'_, K> {
         self.open.add_process(&row);
     }
 
-    fn lost(&mut self) {
+    fn lost(&mut self, is_of_one_row: bool) {
+        if K::MAY_BE_OF_ANY_GROUP && !is_of_one_row {
+            self.open.lose();
+        }
         self.tail.lost();
     }
 

@@ -76,6 +76,9 @@ pub trait RowKind: Sized + 'static {
     /// Whether rows name a process: a group may then be that of one process.
     const NAMES_PROCESSES: bool = Self::HAS_PROCESSES;
 
+    /// Whether what could not be read may have rows in any group, so that none is known to be complete then.
+    const MAY_BE_OF_ANY_GROUP: bool = false;
+
     /// The process that a row belongs to.
     fn process(_row: &Self::Row) -> Option<u32> {
         None

@@ -36,6 +36,8 @@ pub struct Group {
     processes: u64,
     /// How many rows are in it; parts of the same thing count once.
     rows: u64,
+    /// Whether something that could not be read may have rows in it, too.
+    may_lack_rows: bool,
     /// What was added up of each summed column, and the number of rows.
     sums: Vec<ColumnSum>,
     /// The same as cells.
@@ -88,6 +90,8 @@ pub struct Grouping<K: RowKind> {
     /// In which group each part of the memory of a process was counted first.
     counted: Counted,
     is_merged: bool,
+    /// Whether something was not read that may have rows in any group.
+    lacks_rows: bool,
 }
 
 /// A group that rows are added to.
@@ -173,7 +177,10 @@ impl<K: RowKind> Open<K> {
     }
 
     /// The group with this number. `is_double` means that others count rows of it.
-    fn close(mut self, group: usize, is_double: bool, is_of_process: bool) -> Group {
+    fn close(mut self, group: usize, is_double: bool, is_of_process: bool, may_lack_rows: bool) -> Group {
+        if may_lack_rows {
+            self.totals.lose();
+        }
         let common = self.common(group, is_double);
         let rows = self.rows();
         Group {
@@ -183,6 +190,7 @@ impl<K: RowKind> Open<K> {
             process: self.processes.iter().next().copied().filter(|_| self.processes.len() == 1),
             processes: self.processes.len() as u64,
             rows,
+            may_lack_rows,
             cells: self.totals.row().cells,
             sums: Open::sums(&self.totals, rows),
             common,
@@ -191,6 +199,17 @@ impl<K: RowKind> Open<K> {
     }
 }
 
+impl Group {
+    /// A count of its rows or of what they are about.
+    fn count(&self, count: u64) -> Cell<'_> {
+        match self.may_lack_rows {
+            true => Cell::AtLeast(Amount::Count(count), LACKS_ROWS),
+            false => Cell::Count(count),
+        }
+    }
+}
+
+const LACKS_ROWS: Absent = Absent::new(Reason::Unsupported, "what could not be read may be in the group, too");
 const PARTLY_ABSENT: &str = "some of its rows have no figure for it";
 const SEVERAL: Absent = Absent::new(Reason::NotApplicable, "the group has rows of several processes");
 const NOT_ADDED: Absent = Absent::new(Reason::NotApplicable, "it cannot be added up");
@@ -209,7 +228,13 @@ impl<K: RowKind> Grouping<K> {
             twins: HashMap::new(),
             counted: Counted::default(),
             is_merged,
+            lacks_rows: false,
         }
+    }
+
+    /// Notes that something could not be read that may have rows in any group.
+    pub fn lose(&mut self) {
+        self.lacks_rows = true;
     }
 
     /// The same without groups.
@@ -231,7 +256,7 @@ impl<K: RowKind> Grouping<K> {
             },
             counts_each: !K::IS_OF_MEMORY,
             argument: place_of(self.summed.len()),
-            ..C::new("", "", ColumnKind::Number, |group, _| Cell::Count(group.rows), "")
+            ..C::new("", "", ColumnKind::Number, |group, _| group.count(group.rows), "")
                 .aggregated(Aggregation::Merge(sum_at, How::Sum))
         });
         columns.extend(K::NAMES_PROCESSES.then_some(PROCESSES));
@@ -330,8 +355,13 @@ impl<K: RowKind> Grouping<K> {
         let is_of_process = K::HAS_PROCESSES && !self.is_merged || self.common.id() == "pid";
         let doubles = self.groups.iter().flat_map(|open| open.doubles.keys());
         let counted_twice: HashSet<usize> = doubles.map(|(group, _)| *group).collect();
+        // The process of a group by pid was read.
+        let may_lack_rows = self.lacks_rows && self.common.id() != "pid";
         let groups = self.groups.into_iter().enumerate();
-        groups.map(|(place, open)| open.close(place, counted_twice.contains(&place), is_of_process)).collect()
+        let close = |(place, open): (usize, Open<K>)| {
+            open.close(place, counted_twice.contains(&place), is_of_process, may_lack_rows)
+        };
+        groups.map(close).collect()
     }
 }
 
@@ -350,7 +380,7 @@ const PROCESSES: Column<Groups> = C::new(
     "processes",
     "Processes",
     ColumnKind::Number,
-    |group, _| Cell::Count(group.processes),
+    |group, _| group.count(group.processes),
     "number of processes with a row in the group",
 )
 .least();
@@ -396,7 +426,10 @@ fn sum_column<K: RowKind>(column: &Column<K>, place: usize) -> Column<Groups> {
 
 fn sum_cell(group: &Group, place: u32) -> Cell<'_> {
     let sum = group.sums.get(place as usize);
-    let partly = || Absent::new(sum.map_or(Reason::Unsupported, ColumnSum::reason), PARTLY_ABSENT);
+    let partly = || match group.may_lack_rows {
+        true => LACKS_ROWS,
+        false => Absent::new(sum.map_or(Reason::Unsupported, ColumnSum::reason), PARTLY_ABSENT),
+    };
     match group.cells.get(place as usize) {
         Some(TotalCell::Sum { cell, missing: 0 }) => *cell,
         Some(TotalCell::Sum { cell: Cell::Absent(absent), .. }) => Cell::Absent(*absent),

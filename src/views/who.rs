@@ -48,6 +48,7 @@ impl RowKind for Holdings {
     const ROWS: &'static str = "holders";
     const LARGEST_BY: &'static str = "rss";
     const HAS_PROCESSES: bool = true;
+    const MAY_BE_OF_ANY_GROUP: bool = true;
     const COLUMNS: &'static [C] = COLUMNS;
 
     fn id_of(name: &str) -> &str {

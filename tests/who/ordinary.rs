@@ -33,6 +33,20 @@ fn an_ordinary_user_sees_the_own_processes_and_how_many_others_there_are() {
     assert_eq!(file["mapped_at_least"].as_u64(), Some(3 * page()), "{file}");
     assert_eq!((&file["mapped"], &file["unmapped"]), (&Value::Null, &Value::Null), "{file}");
     assert!(file["reason"].as_str().unwrap().starts_with("denied: "), "{file}");
+    // The others may be in any group, but not in that of a process that was read.
+    let sums = |by: &str| {
+        let run =
+            everyone.rmap(["who", "--json", "--total", "--by", by, "-o=holders,processes,rss", path.to_str().unwrap()]);
+        let document = run.json();
+        let (group, total) = (&document["groups"][0], &document["total"]);
+        [&group["holders"], &group["processes"], &group["rss"], &total["holders"], &total["rss"]].map(Value::as_u64)
+    };
+    for by in ["user", "path"] {
+        assert_eq!(sums(by), [None, None, None, Some(1), Some(3 * page())], "{by}");
+    }
+    let table = everyone.rmap(["who", "--by", "user", "-o=holders,rss", path.to_str().unwrap()]).text();
+    assert!(table.contains(">=1") && table.contains(">="), "{table}");
+    assert_eq!(sums("pid")[..3], [Some(1), Some(1), Some(3 * page())]);
     let run = everyone.rmap(["who", "--pages", path.to_str().unwrap()]);
     let [why, others] = &run.complaints()[..] else { panic!("{run:?}") };
     assert!(why.starts_with("rmap: --pages: it needs root"), "{run:?}");
