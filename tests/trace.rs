@@ -1127,12 +1127,16 @@ fn huge_pages_have_their_call_and_rows_when_they_are_filled() {
     let script = [LIBC, HUGE].concat();
     let rows = can.then(|| trace(&["--every", "20"], &["python3", "-c", &script]));
     let shown = can.then(|| run(command(["trace", "--output", "/dev/stdout", "true"])));
+    let typed = format!("stty cols 60 rows 24; exec '{}' trace true", common::program().display());
+    let narrow = can.then(|| common::shell("script -qec \"$1\" /dev/null", &[std::ffi::OsStr::new(&typed)]));
     std::fs::write(reserved, "0").unwrap();
-    let (Some(traced), Some(shown)) = (rows, shown) else {
+    let (Some(traced), Some(shown), Some(narrow)) = (rows, shown, narrow) else {
         return eprintln!("SKIPPED: no huge pages of 2 MiB can be reserved here");
     };
     assert_eq!(traced.run.parts(), (0, String::new(), String::new()));
     assert!(shown.text().contains("Hugetlb"), "{}", shown.text());
+    let text = narrow.text();
+    assert!(text.contains("Rss was") && text.lines().all(|line| line.trim_end().chars().count() <= 60), "{text}");
     let is_huge = |row: &&Value| row["path"].as_str().is_some_and(|path| path.contains("huge"));
     let rows: Vec<&Value> = traced.rows.iter().filter(is_huge).collect();
     let told = |row: &&Value| {
