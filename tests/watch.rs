@@ -340,6 +340,18 @@ fn in_a_pipe_the_total_has_its_change_although_no_row_has_one() {
 }
 
 #[test]
+fn a_filter_that_no_row_matches_is_told_once() {
+    let folder = tempfile::tempdir_in(memory()).unwrap();
+    std::fs::write(folder.path().join("one"), "x").unwrap();
+    let path = folder.path().to_str().unwrap();
+    let script = "timeout --foreground -s INT 2 \"$0\" pcstat -R -w 0.2 --filter 'size>1G' \"$1\"";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script]).arg(common::program()).arg(path);
+    let run = common::run(shell);
+    assert_eq!(run.err, "rmap: --filter: no row matches so far\n");
+}
+
+#[test]
 fn if_none_of_the_named_files_exists_the_watch_ends() {
     for view in [&["--total"][..], &["--runs"], &["--summary"], &["--json"]] {
         let (status, _, err) = rmap([&["pcstat", "-w", "600", "/no/such/a", "/no/such/b"], view].concat()).parts();

@@ -235,6 +235,14 @@ impl Host for Report {
         self.has_read = true;
     }
 
+    fn nothing_matches(&mut self) {
+        if self.has_read || !self.failed {
+            let which = if self.failed || self.has_left_out { " that could be read" } else { "" };
+            let about = Subject::Words("--filter".to_owned());
+            self.say(&Error::new(about, ErrorKind::NotFound, format!("no row{which} matches so far")));
+        }
+    }
+
     fn left_out_unread(&mut self) {
         self.has_left_out = true;
     }

@@ -99,6 +99,10 @@ fn run<S: Source>(
         if let Err(stop) = read(query, source, plan, host, &mut stage, &mut told) {
             break Err(stop);
         }
+        // Before the round is written, as other messages.
+        if query.filter.is_some() && !std::mem::replace(&mut told.has_matched, true) {
+            host.nothing_matches();
+        }
         let is_in_vain = std::mem::take(&mut may_be_in_vain) && told.awaited.is_empty();
         match stage.end(Some(SystemTime::now())) {
             Ok(_) if source.is_over() || is_in_vain => break Ok(()),
@@ -172,6 +176,8 @@ struct Told {
     lines: HashSet<String>,
     /// The named paths, without those of which a failure said that they do not exist.
     awaited: HashSet<PathBuf>,
+    /// Whether a row has matched the filter, or a line has said that none does.
+    has_matched: bool,
 }
 
 /// Takes the rows of the source, filters them and passes them on.
@@ -271,6 +277,7 @@ impl<K: RowKind, G: Stage<K>> Rows<K> for Front<'_, K, G> {
             self.stage.hidden(row);
             return Ok(());
         }
+        self.told.has_matched = true;
         if self.is_repeated(&row) {
             self.stage.repeated(row);
             return Ok(());

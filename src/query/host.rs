@@ -18,6 +18,8 @@ pub trait Host {
     fn was_read(&mut self) {}
     /// Rows were left out that the filter may accept, because figures of them could not be read.
     fn left_out_unread(&mut self) {}
+    /// No row of a repeated query has matched its filter so far.
+    fn nothing_matches(&mut self) {}
     /// The progress of the reading.
     fn progress(&mut self, _progress: Progress) {}
     /// Checks whether to continue.
