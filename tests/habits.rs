@@ -27,6 +27,25 @@ fn rmap_in(folder: &Path, words: &[&str]) -> common::Run {
 }
 
 #[test]
+fn a_long_option_with_one_dash_is_not_taken_for_letters() {
+    for (typed, meant) in [
+        (&["pid", "-by", "kind", "self"][..], "--by kind"),
+        (&["ps", "-human"], "--human"),
+        (&["pid", "-no-header", "self"], "--no-header"),
+        (&["pid", "-nohdr", "self"], "--nohdr"),
+        (&["mem", "-version"], "rmap --version"),
+        (&["pcstat", "-version"], "rmap --version"),
+    ] {
+        let line =
+            format!("rmap: unknown option '{}'; did you mean '{meant}'? See `rmap {} --help`\n", typed[1], typed[0]);
+        assert_eq!(rmap(typed).parts(), (2, String::new(), line), "{typed:?}");
+    }
+    // It is the program's.
+    assert!(!rmap(["trace", "--output", "/dev/null", "true", "-human"]).err.contains("unknown option"));
+    assert!(rmap(["-version"]).err.contains("did you mean 'rmap --version'?"));
+}
+
+#[test]
 fn a_pid_or_a_file_alone_is_enough() {
     let subject = Subject::start(["anonymous:16:5"]);
     subject.stop();

@@ -100,7 +100,7 @@ pub(super) fn with_one_dash(
         // `--sort -dirty` is a column, and so is `-o -dirty` a mistake of another kind.
         let is_value =
             place.checked_sub(1).and_then(|before| words.get(before)).is_some_and(|before| *before == "--sort");
-        if option.len() < 3 || option.starts_with('-') || is_value {
+        if option.len() < 2 || option.starts_with('-') || is_value {
             continue;
         }
         let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
@@ -109,6 +109,9 @@ pub(super) fn with_one_dash(
             None => subcommands.iter().find_map(|subcommand| known(subcommand, name)),
         };
         let line = format!("unknown option '{}'", escaped(word.as_encoded_bytes()));
+        if name == "version" {
+            return Some(asked(line, Some("did you mean 'rmap --version'?".to_owned())));
+        }
         if let Some(takes_value) = own {
             let next = words.get(place + 1).filter(|_| takes_value && value.is_none());
             let value = next.map(|next| format!(" {}", shell_word(next.as_encoded_bytes()))).unwrap_or_default();
@@ -119,6 +122,21 @@ pub(super) fn with_one_dash(
         }
     }
     None
+}
+
+/// The same line for an option whose letters the parser would accept: `-human` begins with `-h`. The words of a program
+/// that is to be run are its own.
+pub(super) fn with_accepted_letters(words: &[OsString], subcommands: &[Subcommand]) -> Option<String> {
+    let is_such = |word: &OsString| {
+        let name = word.to_str().and_then(|word| word.strip_prefix('-')).unwrap_or_default();
+        name.len() > 2 && name.starts_with(|letter: char| letter.is_ascii_lowercase())
+    };
+    let subcommand = subcommands.iter().find(|known| words.first().is_some_and(|typed| *typed == *known.name))?;
+    if subcommand.name == "trace" || !words.iter().any(is_such) {
+        return None;
+    }
+    let line = with_one_dash(words, Some(subcommand), &[])?;
+    Some(pointed(&line, &format!("rmap {}", subcommand.name)))
 }
 
 /// What was typed.
@@ -546,6 +564,8 @@ mod tests {
         assert_eq!(line(&["files", "-top", "3"]), meant("-top", "--top 3"));
         assert_eq!(line(&["pid", "-top=3", "1"]), meant("-top=3", "--top=3"));
         assert_eq!(line(&["ps", "-json"]), meant("-json", "--json"));
+        assert_eq!(line(&["ps", "-by", "user"]), meant("-by", "--by user"));
+        assert_eq!(line(&["ps", "-version"]), meant("-version", "rmap --version"));
         assert_eq!(line(&["-sort", "a b"]), meant("-sort", "--sort 'a b'"));
         let other = line(&["mem", "-tree"]).unwrap();
         assert!(other.starts_with("unknown option '-tree'; only rmap ps has it: "), "{other}");

@@ -87,6 +87,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Err(line) => return wrong_usage(&line),
     };
+    if let Some(line) = habits::with_accepted_letters(arguments.get(1..).unwrap_or_default(), SUBCOMMANDS) {
+        return wrong_usage(&line);
+    }
     let mut report = Report::default();
     let done = parse_and_run(&arguments, &mut report);
     // A thread that nobody waits for may still have a capture open.
