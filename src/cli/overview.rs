@@ -16,7 +16,7 @@ use super::screen::{self, Place};
 use crate::capture::Wanted;
 use crate::error::{Error, ErrorKind, Subject};
 use crate::join::machine_files::FoundChoice;
-use crate::process::{ProcRoot, ProcessChoice};
+use crate::process::{ProcRoot, ProcessChoice, who_could};
 use crate::query::{Default, Host, Query, execute};
 use crate::render::{Presentation, TextSink};
 use crate::table::{RowKind, SizeUnit, Source, Stop};
@@ -196,7 +196,8 @@ fn sum_up(parts: &[Part]) -> SummedUp {
 fn note_about(parts: &[Part]) -> Error {
     let parts: Vec<&Part> = parts.iter().filter(|part| part.messages().next().is_some()).collect();
     let is_denied = |error: &Error| error.kind() == ErrorKind::Denied;
-    let why = if parts.iter().any(|part| part.messages().any(is_denied)) { " (root may read more)" } else { "" };
+    let is_denied = parts.iter().any(|part| part.messages().any(is_denied));
+    let why = who_could().filter(|_| is_denied).map_or_else(String::new, |who| format!(" ({who} may read more)"));
     let commands: Vec<String> = parts.iter().map(|part| format!("`rmap {}`", part.command)).collect();
     let (commands, say) = match &commands[..] {
         [one] => (one.clone(), "says"),
@@ -204,7 +205,7 @@ fn note_about(parts: &[Part]) -> Error {
         [] => (String::new(), "say"),
     };
     let subject = Subject::Words("not everything could be read".to_owned());
-    let kind = if why.is_empty() { ErrorKind::Refused } else { ErrorKind::Denied };
+    let kind = if is_denied { ErrorKind::Denied } else { ErrorKind::Refused };
     Error::new(subject, kind, format!("{commands} {say} what is missing{why}"))
 }
 
