@@ -8,6 +8,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::answer::{AnswerArgs, View, refuse_if};
+use super::demo::tell_lost_name;
 use super::report::{Accompaniment, Report};
 use super::run::{Configured, Done};
 use super::screen;
@@ -217,15 +218,22 @@ impl ActsArgs {
             is_finished: false,
             is_wanted_alone: file.keep,
         };
-        output.go_on(answer.answer(&query, &mut source, presentation, report))?;
-        let meddling: Vec<Error> = source.experiments.iter().filter_map(Experiment::file_meddling).collect();
-        if !answer.is_machine() {
-            output.go_on(conclude(&source, &meddling))?;
+        let mut told = Vec::new();
+        let done = output.go_on(answer.answer(&query, &mut source, presentation, report));
+        let done = done.and_then(|()| {
+            told.extend(source.experiments.iter().filter_map(Experiment::file_meddling));
+            if !answer.is_machine() {
+                output.go_on(conclude(&source, &told))?;
+            }
+            for error in &told {
+                if answer.is_machine() { report.failure(error) } else { report.incomplete() }
+            }
+            output.end()
+        });
+        for experiment in &source.experiments {
+            tell_lost_name(experiment.lost_name(), &told, &done, report);
         }
-        for error in &meddling {
-            if answer.is_machine() { report.failure(error) } else { report.incomplete() }
-        }
-        output.end()
+        done
     }
 
     fn request(&self, kind: Kind, kinds: &[Kind], file: &FileOfExperiment) -> Result<Request, Stop> {

@@ -19,7 +19,7 @@ use crate::laboratory::demo::{Demo, DemoRequest, Observation};
 use crate::query::Host;
 use crate::render::Presentation;
 use crate::table::escape::{error_line, escaped};
-use crate::table::{Cell, SizeUnit};
+use crate::table::{Cell, SizeUnit, Stop};
 use crate::units::{Bytes, counted};
 use crate::views::act::Acts;
 use crate::views::demo_step::{self, DemoSource, DemoSteps};
@@ -139,16 +139,30 @@ impl Run for DemoArgs {
         }
         // However the run ends, the demo is dropped and its file is removed.
         let mut source = DemoSource { is_wanted_alone, ..DemoSource::new(demo, size) };
-        output.go_on(self.answer.answer(&query, &mut source, presentation, report))?;
-        if let Some(last) = &source.last {
-            output.go_on(self.conclude(&source, last, report))?;
-        }
-        output.end()?;
-        match &report.signals {
-            Some(signals) if self.hold => hold(&source.demo, signals),
-            _ => {}
-        }
-        Ok(())
+        let mut told = Vec::new();
+        let done = output.go_on(self.answer.answer(&query, &mut source, presentation, report));
+        let done = done.and_then(|()| {
+            if let Some(last) = &source.last {
+                told.extend(source.demo.meddling());
+                output.go_on(self.conclude(&source, last, told.first(), report))?;
+            }
+            output.end()?;
+            match &report.signals {
+                Some(signals) if self.hold => hold(&source.demo, signals),
+                _ => {}
+            }
+            Ok(())
+        });
+        tell_lost_name(source.demo.lost_name(), &told, &done, report);
+        done
+    }
+}
+
+/// Reports that a file has lost its name, which leaves something behind, unless that was told: however the run ends.
+pub(super) fn tell_lost_name(lost: Option<Error>, told: &[Error], done: &Done, report: &mut Report) {
+    let last = if let Err(Stop::Failed(error)) = done { Some(error) } else { None };
+    if let Some(error) = lost.filter(|lost| told.iter().chain(last).all(|told| told.why() != lost.why())) {
+        report.failure(&error);
     }
 }
 
@@ -160,16 +174,15 @@ fn exact_unit(size: Bytes) -> SizeUnit {
 
 impl DemoArgs {
     /// Reports the result: whether the demo showed what it promises.
-    fn conclude(&self, source: &DemoSource, last: &Observation, report: &mut Report) -> Done {
-        let meddling = source.demo.meddling();
+    fn conclude(&self, source: &DemoSource, last: &Observation, meddling: Option<&Error>, report: &mut Report) -> Done {
         if !self.answer.is_machine() {
-            write_verdict(last, source.first_difference.as_deref(), meddling.as_ref())?;
+            write_verdict(last, source.first_difference.as_deref(), meddling)?;
         }
         // A demo that does not show what it promises has not reported everything that was requested.
         if source.first_difference.is_some() {
             report.incomplete();
         }
-        match &meddling {
+        match meddling {
             Some(error) if self.keep || self.answer.is_machine() => report.failure(error),
             Some(_) => report.incomplete(),
             None => {}
@@ -259,10 +272,10 @@ fn write_difference(out: &mut dyn Write, seen: &Observation, last: &Observation)
 /// Keeps running until a signal arrives, which is then the regular end.
 fn hold(demo: &Demo, signals: &Signals) {
     // The other terminal may be in another directory.
-    let path = match demo.meddling() {
-        None => std::path::absolute(demo.path()).unwrap_or_else(|_| demo.path().to_owned()),
+    let path = match demo.is_at_its_path() {
+        true => std::path::absolute(demo.path()).unwrap_or_else(|_| demo.path().to_owned()),
         // Its name now leads to another file, or to none.
-        Some(_) => format!("/proc/{}/fd/{}", demo.pid(), demo.descriptor()).into(),
+        false => format!("/proc/{}/fd/{}", demo.pid(), demo.descriptor()).into(),
     };
     // On standard error, so that standard output stays a valid document.
     let _ = writeln!(

@@ -31,6 +31,8 @@ type Message = [u8; LENGTH];
 #[derive(Debug)]
 pub(crate) struct Guardian {
     child: Pid,
+    /// Where it removes something, whatever name this directory has by then.
+    directory: OwnedFd,
     /// The child waits for the end of this pipe, which no other process has open.
     pipe: Option<std::fs::File>,
     /// Whether the end of the child is waited for.
@@ -66,7 +68,9 @@ impl Guardian {
         }
         mask.thread_set_mask()?;
         match forked? {
-            ForkResult::Parent { child } => Ok(Guardian { child, pipe: Some(writer.into()), is_awaited: true }),
+            ForkResult::Parent { child } => {
+                Ok(Guardian { child, directory, pipe: Some(writer.into()), is_awaited: true })
+            }
             ForkResult::Child => Err(io::ErrorKind::Other.into()),
         }
     }
@@ -89,6 +93,11 @@ impl Guardian {
 }
 
 impl Guardian {
+    /// The directory in which it removes something.
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
     /// From now on it is left to itself: the file system of its file does not answer.
     pub(crate) fn leave(&mut self) {
         self.is_awaited = false;

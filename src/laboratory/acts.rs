@@ -124,6 +124,11 @@ impl Experiment {
         self.stage.meddling()
     }
 
+    /// What another process has done to the name of the file, if anything.
+    pub fn lost_name(&self) -> Option<Error> {
+        self.stage.lost_name()
+    }
+
     /// Carries out an act and observes the result. While it is carried out, `go_on` is called again and again with a
     /// function that returns where the pages are, in as many parts as it is told, and how much is done; if `go_on`
     /// returns false, the act ends early.

@@ -146,6 +146,16 @@ impl Demo {
         self.file.other_length(self.size).or_else(|| self.file.lost_name())
     }
 
+    /// What another process has done to the name of the file, if anything.
+    pub fn lost_name(&self) -> Option<Error> {
+        self.file.lost_name()
+    }
+
+    /// Whether its path leads to the file.
+    pub fn is_at_its_path(&self) -> bool {
+        self.file.is_at_its_path()
+    }
+
     fn subject(&self) -> Subject {
         Subject::Path(self.path().to_owned())
     }

@@ -7,15 +7,17 @@
 //! at once (the end of a container or of the machine) leaves the file.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::stat::fstat;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kernel::guardian::Guardian;
@@ -41,7 +43,7 @@ const BEFORE_NAMED: &str = ".rmap-demo-";
 /// The state of the name of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NameState {
-    /// The file still has this name.
+    /// The file still has this name in its directory.
     Held,
     /// The name no longer exists, or cannot be looked up.
     Gone,
@@ -100,24 +102,48 @@ impl GuardedFile {
         Ok(())
     }
 
-    /// The state of its name.
+    /// The state of its name, in the directory in which it was created: that may have another name by now.
     fn name_state(&self) -> NameState {
-        match (fs::symlink_metadata(&self.path), self.file.metadata()) {
-            (Ok(found), Ok(own)) if found.dev() == own.dev() && found.ino() == own.ino() => NameState::Held,
+        let name = self.path.file_name().unwrap_or_default();
+        let found = fstatat(self.guard.directory(), name, AtFlags::AT_SYMLINK_NOFOLLOW);
+        match (found, fstat(&self.file)) {
+            (Ok(found), Ok(own)) if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino) => NameState::Held,
             (Ok(_), _) => NameState::Another,
             (Err(_), _) => NameState::Gone,
         }
     }
 
+    /// Whether its path leads to it.
+    pub fn is_at_its_path(&self) -> bool {
+        let own = self.file.metadata();
+        self.path.symlink_metadata().is_ok_and(|found| own.is_ok_and(|own| is_same(&found, &own)))
+    }
+
     /// The error if another process has taken its name away.
     pub fn lost_name(&self) -> Option<Error> {
-        let why = match self.name_state() {
-            _ if self.is_unlinked => return None,
-            NameState::Held => return None,
-            NameState::Gone => "the demo file was removed by another process",
-            NameState::Another => "another file has this name now and is not removed",
+        let state = self.name_state();
+        if self.is_unlinked || state == NameState::Held && (!self.keep || self.is_at_its_path()) {
+            return None;
+        }
+        let why = match (state, self.other_name()) {
+            (NameState::Held, _) => "its directory has another name now, and the demo file is still in it".to_owned(),
+            (NameState::Gone, None) => "the demo file was removed by another process".to_owned(),
+            (NameState::Gone, Some(name)) => format!("the demo file has another name now{name}, and is left"),
+            (NameState::Another, None) => "another file has this name now and is not removed".to_owned(),
+            (NameState::Another, Some(name)) => format!(
+                "another file has this name now and is not removed; the demo file has another name{name}, and is left"
+            ),
         };
         Some(Error::new(Subject::Path(self.path.clone()), ErrorKind::Changed, why))
+    }
+
+    /// In brackets the name that it has instead of its own; empty if it has one that is not known, and `None` if it has
+    /// none.
+    fn other_name(&self) -> Option<String> {
+        let own = self.file.metadata().ok().filter(|own| own.nlink() > 0)?;
+        let known = fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok();
+        let known = known.filter(|path| path.symlink_metadata().is_ok_and(|found| is_same(&found, &own)));
+        Some(known.map_or_else(String::new, |path| format!(" ({})", path.display())))
     }
 
     /// Removes its name, unless another file has it by now.
@@ -125,10 +151,14 @@ impl GuardedFile {
     /// # Errors
     /// `Changed` if it no longer has its name; otherwise as `unlink(2)`.
     pub fn unlink(&mut self) -> Result<()> {
-        if let Some(error) = self.lost_name() {
+        if self.name_state() != NameState::Held
+            && let Some(error) = self.lost_name()
+        {
             return Err(error);
         }
-        fs::remove_file(&self.path).map_err(|error| Error::io(Subject::Path(self.path.clone()), &error))?;
+        let name = self.path.file_name().unwrap_or_default();
+        unlinkat(self.guard.directory(), name, UnlinkatFlags::NoRemoveDir)
+            .map_err(|errno| Error::errno(Subject::Path(self.path.clone()), errno))?;
         self.is_unlinked = true;
         Ok(())
     }
@@ -157,6 +187,10 @@ impl Drop for GuardedFile {
             let _ = self.unlink();
         }
     }
+}
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// The error if a file no longer has the length that it was given.

@@ -185,3 +185,74 @@ fn another_file_with_the_name_of_an_experiments_file_is_told_and_stays() {
         }
     }
 }
+
+/// Renames the file of a running experiment, or what is above it, and returns everything that is said then.
+fn said_after(options: &[&str], signal: Option<Signal>, act: impl Fn(&Path)) -> (Option<i32>, String) {
+    let folder = disk();
+    let inner = folder.path().join("d1");
+    fs::create_dir(&inner).unwrap();
+    let file = inner.join("f");
+    let usual = ["demo", "--acts", "create,map,fill", "--size", "2M", "--rate", "2M", "--file", file.to_str().unwrap()];
+    let mut demo = command([&usual, options].concat());
+    let child = demo.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut subject = crate::Subject::of(child);
+    wait_until("it has its name", || file.exists());
+    act(&inner);
+    signal.into_iter().for_each(|signal| subject.signal(signal));
+    let (mut said, child) = (String::new(), subject.child());
+    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let status = child.wait().unwrap().code();
+    assert_eq!(names(folder.path()).len(), 1, "{said}");
+    let left = names(&fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path());
+    (status, format!("{said}{left:?}"))
+}
+
+#[test]
+fn a_renamed_file_is_not_called_removed_and_is_left() {
+    let rename = |inner: &Path| fs::rename(inner.join("f"), inner.join("renamed")).unwrap();
+    for (options, signal, status) in [
+        (&[][..], None, 1),
+        (&["--jsonl"], None, 1),
+        (&[], Some(Signal::SIGTERM), 143),
+        (&["--jsonl"], Some(Signal::SIGTERM), 143),
+    ] {
+        let (ended, said) = said_after(options, signal, rename);
+        assert_eq!(ended, Some(status), "{said}");
+        let words = "/d1/f: the demo file has another name now (";
+        assert_eq!((said.matches(words).count(), said.contains("/d1/renamed), and is left")), (1, true), "{said}");
+        assert!(said.ends_with(r#"["renamed"]"#), "{said}");
+    }
+}
+
+#[test]
+fn a_file_whose_directory_was_renamed_is_removed_and_nothing_is_said() {
+    let rename = |inner: &Path| fs::rename(inner, inner.with_file_name("d2")).unwrap();
+    let (status, said) = said_after(&[], None, rename);
+    assert!(status == Some(0) && !said.contains("But") && said.ends_with("[]"), "{said}");
+    let (status, said) = said_after(&["--jsonl"], None, rename);
+    assert!(status == Some(0) && !said.contains("rmap: ") && said.ends_with("[]"), "{said}");
+    // Where it is kept, it is not where it was to be.
+    let (status, said) = said_after(&["--keep"], None, rename);
+    let words = "/d1/f: its directory has another name now, and the demo file is still in it.\n";
+    assert!(status == Some(1) && said.contains(words) && said.ends_with(r#"["f"]"#), "{said}");
+}
+
+#[test]
+fn a_file_that_was_renamed_while_it_is_held_is_told_at_the_end() {
+    let folder = disk();
+    let path = folder.path().join("f");
+    let mut held = hold(command(["demo", "--size", "1M", "--file", path.to_str().unwrap()]));
+    fs::rename(&path, folder.path().join("moved")).unwrap();
+    assert_eq!(held.end(Signal::SIGTERM).code(), Some(1));
+    let mut said = String::new();
+    held.stderr.read_to_string(&mut said).unwrap();
+    assert!(said.contains("/f: the demo file has another name now (") && said.ends_with("/moved), and is left\n"));
+}
+
+#[test]
+fn a_file_that_was_renamed_before_it_is_held_is_told_once() {
+    let (folder, run) = meddled(&["--jsonl"], |path| fs::rename(path, path.with_file_name("moved")).unwrap());
+    assert!(run.status == Some(1) && run.err.ends_with("/moved), and is left\n"), "{run:?}");
+    assert_eq!((run.complaints().len(), names(folder.path())), (1, vec!["moved".to_owned()]), "{run:?}");
+}

@@ -140,8 +140,14 @@ impl Stage {
 
     /// The error if another process has changed the length of the file, or taken its name away.
     pub(super) fn meddling(&self) -> Option<Error> {
+        let is_named = matches!(&self.file, Backing::Named(file, _) if file.is_named());
+        is_named.then(|| self.other_length().or_else(|| self.lost_name())).flatten()
+    }
+
+    /// The error if another process has taken the name of the file away.
+    pub(super) fn lost_name(&self) -> Option<Error> {
         match &self.file {
-            Backing::Named(file, _) if file.is_named() => self.other_length().or_else(|| file.lost_name()),
+            Backing::Named(file, _) if file.is_named() => file.lost_name(),
             _ => None,
         }
     }
