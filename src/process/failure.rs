@@ -99,7 +99,20 @@ fn advice(is_root: bool, may_trace: Option<bool>) -> &'static str {
         Some(true) => "this user has CAP_SYS_PTRACE, but a security module or another user namespace denies access",
         Some(false) if is_root => "root needs CAP_SYS_PTRACE, which is missing here",
         None if is_root => "not even root is allowed to read it here",
-        _ => "run as root, or as the user who owns it",
+        _ => AS_ROOT_OR_OWNER,
+    }
+}
+
+const AS_ROOT_OR_OWNER: &str = "run as root, or as the user who owns it";
+
+/// The error about a process that this one has started, so that it usually belongs to this user already.
+pub(crate) fn of_own_child(error: Error) -> Error {
+    match error.advice() {
+        Some(AS_ROOT_OR_OWNER) => error.with_advice(
+            "the file of the program may not be read, or it has made itself not dumpable, or runs as another user; \
+             run as root",
+        ),
+        _ => error,
     }
 }
 

@@ -44,7 +44,7 @@ use crate::kernel::notify::{Filter, Notification};
 use crate::kernel::page_size;
 use crate::kernel::whereabouts::await_answer;
 use crate::machine::read_huge_page_size;
-use crate::process::{ProcRoot, Process};
+use crate::process::{ProcRoot, Process, of_own_child};
 use crate::units::{Absent, Bytes, PageSize, Reason};
 use area::{Reader, mapped_parts};
 use calls::{Call, InCacheAt, Noted, WATCHED};
@@ -377,7 +377,7 @@ impl Trace {
                 }
                 let passes = [ErrorKind::NotFound, ErrorKind::Unsupported, ErrorKind::Changed].contains(&error.kind());
                 if !passes && !std::mem::replace(&mut self.has_failed, true) {
-                    each(Heard::Failure(error));
+                    each(Heard::Failure(of_own_child(error)));
                 }
                 Vec::new()
             }
