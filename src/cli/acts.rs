@@ -175,8 +175,8 @@ impl ActsArgs {
             "--file",
             "each of the two kinds needs a file of its own; leave it out",
         )?;
-        let has_keys = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-        refuse_if(self.step && !has_keys, "--step", "it waits for a key, so it needs a terminal")
+        let has_keys = std::io::stdin().is_terminal();
+        refuse_if(self.step && !has_keys, "--step", NEEDS_KEYS)
     }
 
     /// Carries out the experiments and shows a row per act.
@@ -332,9 +332,11 @@ fn advised(error: Error, list: &str) -> Error {
     if let Some(question) = question { error.with_advice(question) } else { error }
 }
 
+const NEEDS_KEYS: &str = "it waits for a key, so standard input has to be a terminal";
+
 /// Waits for a key before each act but the first.
 fn pause() -> Result<Pause, Stop> {
-    let mut terminal = Terminal::take(false).ok_or_else(|| Stop::usage("--step", "it needs a terminal"))?;
+    let mut terminal = Terminal::take_keys().ok_or_else(|| Stop::usage("--step", NEEDS_KEYS))?;
     let signals = Signals::watch()?;
     Ok(Box::new(move |next: &str| {
         let mut err = std::io::stderr();

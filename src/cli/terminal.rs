@@ -33,9 +33,16 @@ impl Terminal {
     /// The terminal on standard output, if there is one. Takes the alternate screen if that is requested.
     pub(crate) fn take(is_full_screen: bool) -> Option<Terminal> {
         let has_keys = io::stdin().is_terminal();
-        if !io::stdout().is_terminal() || !(has_keys || is_full_screen) {
-            return None;
-        }
+        let has_some_use = io::stdout().is_terminal() && (has_keys || is_full_screen);
+        if has_some_use { Terminal::with(has_keys, is_full_screen) } else { None }
+    }
+
+    /// The terminal on standard input, if there is one: for its keys, wherever the output goes.
+    pub(crate) fn take_keys() -> Option<Terminal> {
+        if io::stdin().is_terminal() { Terminal::with(true, false) } else { None }
+    }
+
+    fn with(has_keys: bool, is_full_screen: bool) -> Option<Terminal> {
         let is_restored = Arc::new(AtomicBool::new(true));
         let delayed = delay(Arc::clone(&is_restored)).ok()?;
         let mut terminal = Terminal { has_keys, is_full_screen, is_restored, delayed, before: None };

@@ -454,7 +454,7 @@ fn an_experiment_without_a_meaning_is_wrong_usage() {
         (&["--compare", "shared,private", "--file", "/tmp/x"], "each of the two kinds needs a file of its own"),
         (&["--pattern", "stride:0"], "use sequential, reverse, random or stride:N"),
         (&["--rate", "0"], "nothing would ever be filled"),
-        (&["--step"], "it needs a terminal"),
+        (&["--step"], "standard input has to be a terminal"),
         (&["--acts", "all", "--hold"], "use --step to look at it"),
         (&["--read", "--write"], "cannot be used with"),
         (&["--kind", "anon", "--file", "x"], "memory of this kind has no file with a name"),
@@ -625,6 +625,12 @@ fn on_a_terminal_it_waits_for_keys_and_draws_where_the_pages_are() {
     let text = on_a_terminal("q", "--acts create,map,touch --size 1M --step");
     assert!(text.contains("next: map (any key; q ends)") && !text.contains("map           1M"), "{text:?}");
     let text = on_a_terminal("xx", "--acts create,map,touch --size 1M --step");
+    assert!(text.contains("touch         1M") && text.contains("Everything held"), "{text:?}");
+    // The keys come from standard input, wherever the rows go.
+    let folder = disk();
+    let rows = folder.path().join("rows");
+    on_a_terminal("xx", &format!("--acts create,map,touch --size 1M --step > {}", rows.display()));
+    let text = fs::read_to_string(rows).unwrap();
     assert!(text.contains("touch         1M") && text.contains("Everything held"), "{text:?}");
     // Nobody could continue it, so Ctrl-Z has no effect.
     let text = on_a_terminal("\\032xx", "--acts create,map,touch --size 1M --step");
