@@ -256,3 +256,27 @@ fn a_file_that_was_renamed_before_it_is_held_is_told_once() {
     assert!(run.status == Some(1) && run.err.ends_with("/moved), and is left\n"), "{run:?}");
     assert_eq!((run.complaints().len(), names(folder.path())), (1, vec!["moved".to_owned()]), "{run:?}");
 }
+
+#[test]
+fn the_causes_of_a_killed_experiment_are_named() {
+    let kill = |limit: &str| {
+        let folder = disk();
+        let said = folder.path().join("said");
+        let acts = "--acts create,map,fill --size 4M --rate 1M --jsonl -o act,pid";
+        let line = format!("{limit} exec \"$0\" demo {acts} --file \"$1/f\" 2> \"$1/said\"");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &line]).arg(crate::common::program()).arg(folder.path());
+        let mut demo = Running::start(shell);
+        let pid = i32::try_from(demo.row()["pid"].as_i64().unwrap()).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+        assert_eq!(demo.wait(), Some(1));
+        fs::read_to_string(said).unwrap()
+    };
+    let causes = "/f: the process of the experiment was ended by SIGKILL; if nobody has killed it, there may be too \
+                  little memory (see dmesg)";
+    let said = kill("");
+    assert!(said.ends_with(&format!("{causes}: choose a smaller --size\n")), "{said}");
+    let said = kill("ulimit -t 600;");
+    let limit = ", or the limit on processor time was reached (ulimit -t): choose a smaller --size\n";
+    assert!(said.ends_with(&format!("{causes}{limit}")), "{said}");
+}

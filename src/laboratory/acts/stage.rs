@@ -6,6 +6,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
@@ -411,13 +412,21 @@ impl Stage {
                     .with_advice("choose a smaller --size; the kernel log (dmesg) may say more")
             }),
             Failed::Ended(signal) => {
-                let by = signal.map_or("", Signal::as_str);
-                let why = format!("the process of the experiment was ended {by}").trim_end().to_owned();
-                Error::new(subject(), ErrorKind::System, why)
-                    .with_advice("choose a smaller --size: there may be too little memory (see dmesg)")
+                let by = signal.map_or_else(String::new, |signal| format!(" by {signal}"));
+                let why = format!("the process of the experiment was ended{by}");
+                let error = Error::new(subject(), ErrorKind::System, why);
+                // Faults have other causes.
+                if *signal == Some(Signal::SIGKILL) { error.with_advice(advice_if_killed()) } else { error }
             }
         }
     }
+}
+
+/// The kernel kills a process if there is too little memory for it, or if it exceeds the limit on its processor time.
+fn advice_if_killed() -> String {
+    let has_limit = getrlimit(Resource::RLIMIT_CPU).is_ok_and(|(_, hard)| hard != RLIM_INFINITY);
+    let limit = if has_limit { ", or the limit on processor time was reached (ulimit -t)" } else { "" };
+    format!("if nobody has killed it, there may be too little memory (see dmesg){limit}: choose a smaller --size")
 }
 
 /// Why there are too few huge pages, and what to do, if so many are needed. How many there are and how many of them are
