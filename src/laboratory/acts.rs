@@ -155,7 +155,7 @@ impl Experiment {
         let alone = scene.alone().filter(|claim| claim.holds() == Ok(false));
         let claims: Vec<Claim> = scene.claims().into_iter().chain(alone).collect();
         let is_wrong = claims.iter().any(|claim| claim.holds() == Ok(false));
-        let meddling = if is_wrong { self.meddling() } else { Meddling::default() };
+        let meddling = if is_wrong { self.meddling(act) } else { Meddling::default() };
         let (minor_faults, major_faults) = (done.minor_faults, done.major_faults);
         let touched = done.result();
         let sentence = Telling { scene: &scene, data: self.data, touched, minor_faults, major_faults }.sentence();
@@ -178,11 +178,14 @@ impl Experiment {
         Ok(observed)
     }
 
-    /// What others than the processes of the experiment have done to the file.
-    fn meddling(&self) -> Meddling {
+    /// What others than the processes of the experiment have done to the file, and what may be in the way of the act.
+    fn meddling(&self, act: Act) -> Meddling {
         let length = self.stage.other_length().map(|error| error.why().to_owned());
         let file = self.stage.open_file().ok().flatten();
-        Meddling::find(length, file.as_ref(), &self.stage.pids())
+        // Only what has a disk can be written back and dropped.
+        let needs_disk = matches!(act, Act::Create | Act::Msync | Act::Evict);
+        let is_layer_unseen = needs_disk && self.stage.is_layer_unseen();
+        Meddling::find(length, file.as_ref(), &self.stage.pids()).with_layer(is_layer_unseen)
     }
 
     /// Remembers what later predictions depend on.
@@ -208,6 +211,7 @@ impl Experiment {
             page: self.stage.page().bytes(),
             huge_page: self.stage.huge_page().0,
             is_on_disk: self.stage.is_on_disk(),
+            is_layer_unseen: self.stage.is_layer_unseen(),
             wrote_zeros: self.wrote_zeros,
             was_written: self.was_written,
             is_mapped: after.mapped.is_some(),

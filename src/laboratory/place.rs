@@ -50,7 +50,14 @@ fn is_writable(directory: &Path) -> bool {
         && nix::unistd::access(directory, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
 }
 
-/// Whether what is written to new files in this directory gets to a disk, or to a server.
+/// Whether what is written to new files in this directory goes to another file system, and which one that is cannot be
+/// seen.
+pub(super) fn is_layer_unseen(directory: &Path) -> bool {
+    matches!(kind_of_new_files(directory), Ok(FileSystemKind::Stacked(_)))
+}
+
+/// Whether what is written to new files in this directory gets to a disk, or to a server; it is taken for granted where
+/// [`is_layer_unseen`].
 pub(super) fn is_on_disk(directory: &Path) -> bool {
     matches!(
         kind_of_new_files(directory),

@@ -377,3 +377,47 @@ fn a_guard_that_cannot_be_started_is_an_error_with_advice() {
     refused(&run, "too many processes; end some, or raise the limit (ulimit -u)");
     assert_eq!(names(folder.path()), [""; 0]);
 }
+
+/// What an experiment on the overlay `all` says, act by act.
+fn on_the_overlay(folder: &Path) -> Vec<serde_json::Value> {
+    let acts = ["--acts", "create,map,fill,msync,munmap,evict", "--size", "1M", "--jsonl"];
+    let file = folder.join("all/f");
+    let run = rmap([&["demo", "--file", file.to_str().unwrap()], &acts[..]].concat());
+    run.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn what<'r>(rows: &'r [serde_json::Value], act: &str) -> &'r str {
+    rows.iter().find(|row| row["act"] == act).unwrap_or_else(|| panic!("{rows:?}"))["what"].as_str().unwrap()
+}
+
+#[test]
+fn no_disk_is_claimed_for_an_overlay_whose_upper_layer_is_not_seen() {
+    let name = "places::no_disk_is_claimed_for_an_overlay_whose_upper_layer_is_not_seen";
+    let mount = "mkdir top all && mount -t tmpfs -o size=64M tmpfs top && mkdir top/low top/up top/work && \
+                 mount -t overlay overlay -o lowerdir=$PWD/top/low,upperdir=$PWD/top/up,workdir=$PWD/top/work all && \
+                 mount -t tmpfs tmpfs top";
+    let Some(folder) = crate::common::mounted_as(name, mount) else { return };
+    let rows = on_the_overlay(&folder);
+    let evict = rows.iter().find(|row| row["act"] == "evict").unwrap();
+    let cause = "likely because the upper layer of the overlay cannot be seen and may be in memory";
+    assert!(evict["difference"].as_str().is_some_and(|why| why.contains(cause)), "{rows:?}");
+    assert!(what(&rows, "msync").contains("the upper layer of the overlay, which cannot be seen"), "{rows:?}");
+    assert!(rows.iter().all(|row| !row["what"].as_str().unwrap().contains("disk")), "{rows:?}");
+}
+
+#[test]
+fn what_cannot_be_seen_on_an_overlay_is_not_stated() {
+    let name = "places::what_cannot_be_seen_on_an_overlay_is_not_stated";
+    let disk = disk();
+    let place = disk.path().display();
+    let mount = format!(
+        "mkdir all {place}/low {place}/up {place}/work && \
+         mount -t overlay overlay -o lowerdir={place}/low,upperdir={place}/up,workdir={place}/work all"
+    );
+    let Some(folder) = crate::common::mounted_as(name, &mount) else { return };
+    let rows = on_the_overlay(&folder);
+    let msync = rows.iter().find(|row| row["act"] == "msync").unwrap();
+    let is_clean = what(&rows, "msync").contains(", and are clean now");
+    assert_eq!(is_clean, msync["dirty"] == 0, "{rows:?}");
+    assert!(is_clean || what(&rows, "msync").ends_with("Whether they are clean now cannot be seen here."), "{rows:?}");
+}

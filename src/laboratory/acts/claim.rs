@@ -138,6 +138,9 @@ pub(super) fn likely_cause(claims: &[Claim], after: &Figures, meddling: &Meddlin
     let or_mapped = |otherwise: &str| meddling.mappers_or(otherwise);
     Some(match claim.named {
         _ if let Some(why) = &meddling.length => why.clone(),
+        Named::Cached | Named::Dirty if !is_less && meddling.is_layer_unseen => {
+            or_mapped("the upper layer of the overlay cannot be seen and may be in memory")
+        }
         _ if is_less && swap > Bytes(0) => format!("{} were swapped out", Exact(swap)),
         Named::Cached if is_less => "the kernel has reclaimed clean pages meanwhile".to_owned(),
         Named::Rss | Named::Anonymous if is_less => "the kernel has reclaimed or swapped pages meanwhile".to_owned(),

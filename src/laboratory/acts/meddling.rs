@@ -14,6 +14,8 @@ pub(super) struct Meddling {
     mappers: Vec<u32>,
     /// Whether there may be more of them.
     may_be_more: bool,
+    /// Whether what is written goes to a file system that cannot be seen, and the act depends on what it is.
+    pub(super) is_layer_unseen: bool,
 }
 
 /// How many processes are named at most.
@@ -34,9 +36,14 @@ impl Meddling {
         }
     }
 
+    /// The same, with whether what is written goes to a file system that cannot be seen.
+    pub(super) fn with_layer(self, is_layer_unseen: bool) -> Meddling {
+        Meddling { is_layer_unseen, ..self }
+    }
+
     /// What others than the processes `own` have done to the file, if it could be opened.
     pub(super) fn find(length: Option<String>, file: Option<&OpenFile>, own: &[u32]) -> Meddling {
-        let found = Meddling { length, mappers: Vec::new(), may_be_more: true };
+        let found = Meddling { length, may_be_more: true, ..Meddling::default() };
         let Some(file) = file else { return found };
         let mut mappers = Vec::new();
         let root = ProcRoot::live();

@@ -16,6 +16,9 @@ pub(super) struct Scene<'s> {
     pub(super) page: u64,
     pub(super) huge_page: u64,
     pub(super) is_on_disk: bool,
+    /// Whether the file system only passes on what is written to another one, which cannot be seen from here and may be
+    /// in memory.
+    pub(super) is_layer_unseen: bool,
     /// Whether zeros were written to the file, because its file system cannot allocate blocks.
     pub(super) wrote_zeros: bool,
     /// Whether the memory was written to since it was mapped: then `fork` copies its page tables.

@@ -17,7 +17,7 @@ use crate::kernel::actor::{Actor, Advice, Done, Failed, Order, Pattern, Touch};
 use crate::kernel::pidfd::pid_in_proc;
 use crate::laboratory::guard::{GuardedFile, changed_length};
 use crate::laboratory::named::Place;
-use crate::laboratory::place::{check_possible_length, is_on_disk, longest, too_long};
+use crate::laboratory::place::{check_possible_length, is_layer_unseen, is_on_disk, longest, too_long};
 use crate::machine::{read_huge_page_size, read_huge_pages};
 use crate::pagecache::Engine;
 use crate::process::{ProcRoot, Process};
@@ -37,6 +37,7 @@ pub(super) struct Stage {
     page: PageSize,
     huge_page: Bytes,
     is_on_disk: bool,
+    is_layer_unseen: bool,
     /// The addresses of the memory, if it is mapped.
     pub(super) mapping: Option<Range<u64>>,
     /// How many pages were touched by filling since the memory was mapped.
@@ -89,6 +90,7 @@ impl Stage {
             Kind::Anon | Kind::Heap | Kind::Shmem | Kind::Hugetlb | Kind::Stack => Backing::None,
         };
         let is_on_disk = matches!(&file, Backing::Named(_, place) if is_on_disk(place.directory()));
+        let is_layer_unseen = matches!(&file, Backing::Named(_, place) if is_layer_unseen(place.directory()));
         let actor = start(&file)?;
         let process = Process::started(actor.pid())?;
         let engine = Engine::detect();
@@ -103,6 +105,7 @@ impl Stage {
             engine,
             huge_page: read_huge_page_size(&ProcRoot::live()).unwrap_or(Bytes(2 << 20)),
             is_on_disk,
+            is_layer_unseen,
             mapping: None,
             touched: 0,
         };
@@ -164,6 +167,11 @@ impl Stage {
     /// Whether the file is on a disk, so that its pages can be written back and dropped.
     pub(super) fn is_on_disk(&self) -> bool {
         self.is_on_disk
+    }
+
+    /// Whether the file system of the file only passes on what is written to one that cannot be seen.
+    pub(super) fn is_layer_unseen(&self) -> bool {
+        self.is_layer_unseen
     }
 
     pub(super) fn page(&self) -> PageSize {

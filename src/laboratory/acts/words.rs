@@ -95,6 +95,7 @@ impl Telling<'_> {
     fn when_written(&self) -> &'static str {
         match self.scene.after.dirty {
             Ok(Bytes(0)) => ", and the file system wrote it at once: nothing is dirty",
+            Ok(_) if self.scene.is_layer_unseen => "; the layer below gets it later",
             Ok(_) => "; the disk gets it later",
             Err(_) => "",
         }
@@ -239,10 +240,32 @@ impl Telling<'_> {
             (_, true) if self.scene.before.dirty == Ok(Bytes(0)) => {
                 "No page was dirty, so msync had nothing to write.".to_owned()
             }
-            (_, true) => {
-                "msync wrote the dirty pages to the disk; they stay mapped and cached, and are clean now.".to_owned()
-            }
+            (_, true) => self.synced(),
             _ => "The file is only in memory: msync has no disk to write it to.".to_owned(),
+        }
+    }
+
+    /// What msync did with pages that may have been dirty. That they are clean is only said if it was seen.
+    fn synced(&self) -> String {
+        let place = self.disk();
+        let stay = if self.cached().is_ok() { "they stay mapped and cached" } else { "they stay mapped" };
+        match self.scene.after.dirty {
+            Ok(Bytes(0)) => format!("msync wrote the dirty pages to {place}; {stay}, and are clean now."),
+            Ok(dirty) => {
+                format!("msync asked for the dirty pages to be written to {place}; {} are dirty.", Exact(dirty))
+            }
+            Err(_) => format!(
+                "msync asked for the dirty pages to be written to {place}; {stay}. Whether they are clean now cannot be \
+                 seen here."
+            ),
+        }
+    }
+
+    /// Where the file is if it is not in memory, as far as that is known.
+    fn disk(&self) -> &'static str {
+        match self.scene.is_layer_unseen {
+            true => "the upper layer of the overlay, which cannot be seen and may be in memory",
+            false => "the disk",
         }
     }
 
@@ -293,7 +316,8 @@ impl Telling<'_> {
             _ if self.major_faults > 0 => {
                 let major = counted(self.major_faults, "major fault", "major faults");
                 let many = if self.is_many(self.major_faults) { ", many at a time" } else { "" };
-                format!("{major} read the pages from the disk{many}.")
+                let place = if self.scene.is_layer_unseen { "the layer below" } else { "the disk" };
+                format!("{major} read the pages from {place}{many}.")
             }
             _ if !was_cached && !self.scene.is_on_disk => {
                 format!("{faults} made the pages of the file, which read as zeros.")
@@ -436,7 +460,11 @@ impl Telling<'_> {
                         let dropped = Exact(before.saturating_sub(after));
                         format!("The kernel dropped {dropped} of clean pages, and kept {}.", Exact(after))
                     }
-                    _ => "The kernel dropped the clean pages; the next read takes them from the disk.".to_owned(),
+                    (Ok(_), Ok(_)) if !self.scene.is_layer_unseen => {
+                        "The kernel dropped the clean pages; the next read takes them from the disk.".to_owned()
+                    }
+                    (Ok(_), Ok(_)) => "The kernel dropped the clean pages.".to_owned(),
+                    _ => "The kernel was asked to drop the clean pages; what is cached cannot be seen here.".to_owned(),
                 };
                 match self.scene.before.dirty {
                     Ok(dirty) if dirty > Bytes(0) => format!("{dropped} fdatasync had written the dirty pages."),
