@@ -94,7 +94,8 @@ pub use deleted::Deleted;
 pub use directory::parse_pid;
 pub(crate) use directory::{Directory, NamelessMount};
 #[cfg(feature = "capture")]
-pub(crate) use failure::{CapturedDenial, of_own_child};
+pub(crate) use failure::CapturedDenial;
+pub(crate) use failure::of_own_child;
 pub use fields::{FieldId, FieldUnit, Fields, Wanted};
 pub use file_maps::FileMapping;
 pub(crate) use file_search::{Descriptor, DescriptorText, Needles, ShownFiles};
