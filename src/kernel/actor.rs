@@ -45,6 +45,8 @@ pub(crate) struct Actor {
     stopped: Option<Instant>,
     /// Whether it was killed, and waited for as long as that is worth it.
     is_killed: bool,
+    /// The signal that ended it, once that is known.
+    ended_by: Option<Signal>,
 }
 
 /// Why an order was not carried out.
@@ -107,7 +109,9 @@ impl Actor {
         }
         mask.thread_set_mask()?;
         match forked? {
-            ForkResult::Parent { child } => Ok(Actor { child, socket, board, stopped: None, is_killed: false }),
+            ForkResult::Parent { child } => {
+                Ok(Actor { child, socket, board, stopped: None, is_killed: false, ended_by: None })
+            }
             ForkResult::Child => Err(Errno::ECHILD),
         }
     }
@@ -211,10 +215,10 @@ impl Actor {
 
     /// Ends the child, and returns how it ended.
     fn ended(&mut self) -> Failed {
-        match self.kill() {
-            Some(WaitStatus::Signaled(_, signal, _)) => Failed::Ended(Some(signal)),
-            _ => Failed::Ended(None),
+        if let Some(WaitStatus::Signaled(_, signal, _)) = self.kill() {
+            self.ended_by = Some(signal);
         }
+        Failed::Ended(self.ended_by)
     }
 
     /// Kills the child and waits for its end, but not for ever. `None` if that is not known.
@@ -292,7 +296,7 @@ mod tests {
         let address = perform(&mut actor, order).unwrap().result();
         let touch = Touch { address, length: PAGE, until: PAGE, ..Touch::default() };
         assert_eq!(perform(&mut actor, Order::Touch(touch)), Err(Failed::Ended(Some(Signal::SIGBUS))));
-        assert_eq!(perform(&mut actor, Order::Rewind), Err(Failed::Ended(None)));
+        assert_eq!(perform(&mut actor, Order::Rewind), Err(Failed::Ended(Some(Signal::SIGBUS))), "it is remembered");
     }
 
     #[test]

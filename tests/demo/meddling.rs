@@ -267,6 +267,8 @@ fn the_causes_of_a_killed_experiment_are_named() {
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", &line]).arg(crate::common::program()).arg(folder.path());
         let mut demo = Running::start(shell);
+        assert_eq!(demo.row()["act"], "create");
+        // It is filled from now on.
         let pid = i32::try_from(demo.row()["pid"].as_i64().unwrap()).unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
         assert_eq!(demo.wait(), Some(1));
