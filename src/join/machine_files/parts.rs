@@ -15,6 +15,7 @@ pub(super) struct Parts {
 #[derive(Debug)]
 pub(super) struct PagesOfFile {
     /// The path of the control group that is charged for them.
+    #[cfg_attr(not(feature = "capture"), allow(dead_code, reason = "only captures keep it"))]
     pub(super) group: Option<Vec<u8>>,
     /// The inode number that its directory has or had; `None` in a capture.
     pub(super) group_inode: Option<u64>,
