@@ -8,7 +8,6 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::answer::{AnswerArgs, View, refuse_if};
-use super::demo::tell_lost_name;
 use super::report::{Accompaniment, Report};
 use super::run::{Configured, Done};
 use super::screen;
@@ -231,7 +230,7 @@ impl ActsArgs {
             output.end()
         });
         for experiment in &source.experiments {
-            tell_lost_name(experiment.lost_name(), &told, &done, report);
+            report.lost_name(experiment.lost_name(), &told, &done);
         }
         done
     }

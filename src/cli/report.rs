@@ -95,6 +95,14 @@ impl Report {
         self.deferred.drain(..).for_each(|error| Report::print(&error));
     }
 
+    /// Reports that a file has lost its name, which leaves something behind, unless that was told, however it ends.
+    pub(super) fn lost_name(&mut self, lost: Option<Error>, told: &[Error], done: &Result<(), Stop>) {
+        let last = if let Err(Stop::Failed(error)) = done { Some(error) } else { None };
+        if let Some(error) = lost.filter(|lost| told.iter().chain(last).all(|told| told.why() != lost.why())) {
+            self.failure(&error);
+        }
+    }
+
     fn say(&mut self, error: &Error) {
         match &self.terminal {
             Some(terminal) if terminal.is_full_screen() => {

@@ -255,8 +255,8 @@ impl Telling<'_> {
                 format!("msync asked for the dirty pages to be written to {place}; {} are dirty.", Exact(dirty))
             }
             Err(_) => format!(
-                "msync asked for the dirty pages to be written to {place}; {stay}. Whether they are clean now cannot be \
-                 seen here."
+                "msync asked for the dirty pages to be written to {place}; {stay}. Whether they are clean now cannot \
+                 be seen here."
             ),
         }
     }
