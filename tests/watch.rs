@@ -171,15 +171,15 @@ fn the_files_of_a_process_are_not_watched_any_longer_than_it_lives() {
         let mut subject = common::Subject::start([""; 0]);
         let pid = subject.word();
         let line = [work, &["-w", "0.05", "--pid", &pid]].concat();
-        let mut running = Running::start(command(&line));
-        running.line();
+        // Nothing is read: it must not wait for a reader.
+        let mut command = command(&line);
+        let command = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut running = common::Subject::of(command.spawn().unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(running.child().try_wait().unwrap().is_none(), "{line:?} has ended");
         subject.child().kill().unwrap();
         subject.child().wait().unwrap();
-        let begun = std::time::Instant::now();
-        while running.is_running() {
-            assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{line:?} goes on");
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        common::wait_until(&line.join(" "), || running.child().try_wait().unwrap().is_some());
     }
 }
 
