@@ -76,7 +76,11 @@ fn processes_that_exit_after_they_were_found_are_left_out() {
     for view in views.map(|view| view.split(' ').collect::<Vec<_>>()) {
         for _ in 0..10 {
             let run = rmap([&view[..], &["--name", "rmap-storm", "--json"]].concat());
-            assert_eq!((run.status, run.err.as_str()), (Some(0), ""), "{view:?}");
+            // An ordinary user may not know what is cached of the files of others.
+            let is_other = |line: &&str| !line.contains("denied: the kernel reports the cached pages");
+            let complaints: Vec<&str> = run.complaints().into_iter().filter(is_other).collect();
+            assert_eq!(complaints, [""; 0], "{view:?}");
+            assert!(run.status == Some(0) || !run.err.is_empty(), "{view:?}: {run:?}");
         }
     }
 }
