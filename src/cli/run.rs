@@ -123,7 +123,7 @@ pub(crate) struct Subcommand {
     pub(super) run: fn(&ArgMatches, Configure<'_>, &mut Report) -> Result<Done, clap::Error>,
 }
 
-/// `--by` where no column can be added up.
+/// The help of `--by` if no column can be added up.
 const ONLY_COUNTED: &str = "Group the rows by a column, and count them";
 
 /// The help of `-h`: without the empty line below its title, so that the prompt does not push that off the screen.

@@ -26,7 +26,7 @@ pub(super) fn open(pid: Pid) -> Result<OwnedFd, Errno> {
 /// `EPERM`: it belongs to another user. `ESRCH`: it has ended. `EBADF`: there is no such descriptor.
 pub(super) fn kill(process: RawFd) -> Result<(), Errno> {
     let nothing = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: the kernel makes the information itself where none is given.
+    // SAFETY: a null pointer stands for no information, and the kernel then fills it in itself.
     let killed = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process, libc::SIGKILL, nothing, 0 as c_uint) };
     Errno::result(killed).map(drop)
 }

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Whether there is no swap, so that no page can be in it. `/proc/swaps` is read again after about a second. False if
-/// it cannot be read.
+/// Whether swap is off: then no page can be in it. `/proc/swaps` is read again after about a second. False if it cannot
+/// be read.
 pub(crate) fn is_off() -> bool {
     /// The second in which it was read, and in the lowest bit whether swap was off.
     static READ: AtomicU64 = AtomicU64::new(0);

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::{Answer, who};
-use crate::common::{Subject, can_read_lists, has, memory, page, rmap, rmap_without_lists};
+use crate::common::{Run, Subject, can_read_lists, has, memory, page, rmap, rmap_without_lists};
 
 /// Attaches a segment of 8 pages in an IPC namespace of its own and writes to some of them.
 const ATTACH: &str = "import ctypes, sys, time
@@ -85,10 +85,17 @@ fn each_of_two_segments_with_one_id_has_its_own_holder_in_the_lists() {
         return;
     }
     let (Some((one, _)), Some((other, _))) = (attach(2), attach(5)) else { return };
-    let columns = "path,cached,holders";
-    let run = rmap(["files", "--budget", "60", "--json", "-o", columns, "--filter", "path =~ SYSV00000000"]);
+    assert_held_by(&rmap(SEGMENTS), [(&one, 2), (&other, 5)]);
+}
+
+/// Asks for the segments without a key, each with what holds it.
+const SEGMENTS: [&str; 8] =
+    ["files", "--budget", "60", "--json", "-o", "path,cached,holders", "--filter", "path =~ SYSV00000000"];
+
+/// Checks that each of these alone holds a segment with so many cached pages.
+fn assert_held_by(run: &Run, holders: [(&Subject, u64); 2]) {
     let (document, text) = (run.json(), run.text());
-    for (subject, pages) in [(&one, 2), (&other, 5)] {
+    for (subject, pages) in holders {
         let holder = format!("python3 {}", subject.pid());
         let held = |row: &&Value| row["holders"] == holder.as_str() && row["cached"] == pages * page();
         assert_eq!(document.as_array().unwrap().iter().filter(held).count(), 1, "{text}");
@@ -98,15 +105,8 @@ fn each_of_two_segments_with_one_id_has_its_own_holder_in_the_lists() {
 #[test]
 fn each_of_two_segments_with_one_id_has_its_own_holder_without_the_lists() {
     let (Some((one, _)), Some((other, _))) = (attach(2), attach(5)) else { return };
-    let arguments =
-        ["files", "--budget", "60", "--json", "-o", "path,cached,holders", "--filter", "path =~ SYSV00000000"];
-    let Some(run) = rmap_without_lists(arguments) else { return };
-    let (document, text) = (run.json(), run.text());
-    for (subject, pages) in [(&one, 2), (&other, 5)] {
-        let holder = format!("python3 {}", subject.pid());
-        let held = |row: &&Value| row["holders"] == holder.as_str() && row["cached"] == pages * page();
-        assert_eq!(document.as_array().unwrap().iter().filter(held).count(), 1, "{text}");
-    }
+    let Some(run) = rmap_without_lists(SEGMENTS) else { return };
+    assert_held_by(&run, [(&one, 2), (&other, 5)]);
 }
 
 #[test]

@@ -243,7 +243,7 @@ impl RowReader<'_> {
             Some(context) if whole.kind == Ok(Kind::SharedMemory) => {
                 context.nameless_held_by((device, file.number), Some(file.generation), path)
             }
-            // Whether it is a segment, whose number is no proof, only its name tells.
+            // The number of a segment proves nothing, and only its name says that it is one.
             Some(context) => match whole.kind {
                 Err(absent) if context.is_nameless(device) => Err(absent),
                 _ => context.held_by(device, file.number, path),

@@ -28,7 +28,7 @@ pub(super) fn real_path(path: &Path) -> Result<PathBuf> {
         libc::S_IFIFO => "a pipe, which has no cached pages",
         libc::S_IFSOCK => "a socket, which has no cached pages",
         libc::S_IFCHR => "a character device, which has no cached pages",
-        _ => "an object of the kernel that is no file, so it has no cached pages",
+        _ => "a kernel object and not a file, so it has no cached pages",
     };
     Err(Error::path(path, ErrorKind::Unsupported, why))
 }

@@ -40,7 +40,7 @@ pub(super) struct Ledger {
     known: Vec<Known>,
     /// How many mappings never had a row, among those that are gone.
     untold: u64,
-    /// Why a mapping that was asked for was never seen.
+    /// Why a requested mapping was never seen.
     unseen: Absent,
 }
 
